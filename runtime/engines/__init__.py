@@ -1,0 +1,1 @@
+"""Engines: what turns a node into something that runs."""

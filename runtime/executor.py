@@ -1,0 +1,144 @@
+"""Runs plans; knows no operator names."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from . import passes
+from .engines.arrays import ArraysEngine, engine, to_host
+from .errors import InvalidInput, NonFiniteLoss, RunFailed, StriateError
+from .plan import Plan, Signature, Step, plan
+
+
+class Executor:
+    """A model ready to run on one device, with a plan for each of the input shapes seen lately.
+
+    Args:
+        model: left untouched.
+        device: `cpu`, `cuda`, `cuda:N`, or an engine.
+        optimize: run the passes that need no shapes once, now.
+        plan_cache: how many shape signatures keep their plan; the least recently used goes first.
+        donate: input name → output name. After `run` the input's array holds the output; such an output cannot be fetched.
+        reuse: share buffers between values whose lifetimes do not meet.
+        guard: an output that must be finite; if it is not, `run` raises before anything donated is written.
+
+    Safe to call from several threads, donated inputs excepted.
+    """
+
+    def __init__(
+        self,
+        model: ir.Model,
+        device: str | ArraysEngine = "cpu",
+        *,
+        optimize: bool = True,
+        plan_cache: int = 16,
+        donate: Mapping[str, str] | None = None,
+        reuse: bool = True,
+        guard: str | None = None,
+    ) -> None:
+        self.engine = engine(device) if isinstance(device, str) else device
+        self.model = passes.prepare(model.clone(), optimize=optimize)
+        self.donate = dict(donate or {})
+        self.guard = guard
+        self._layout = {"reuse": reuse, "optimize": optimize}
+        self._plans: OrderedDict[Signature, Plan] = OrderedDict()
+        self._plan_cache = plan_cache
+        self._lock = Lock()
+        graph = self.model.graph
+        self._required = [str(v.name) for v in graph.inputs if v.name not in graph.initializers]
+        self._accepted = {str(v.name) for v in graph.inputs}
+        self._outputs = [str(v.name) for v in graph.outputs]
+
+    def run(self, feeds: Mapping[str, Any], fetch: Sequence[str] | None = None) -> list[Any]:
+        """The arrays of the outputs named in `fetch` (default: all that are not donated), on the executor's device.
+
+        Raises:
+            InvalidInput: for a missing or unknown name.
+            NonFiniteLoss: if the guarded output is not finite.
+            RunFailed: if a node fails; the message names it.
+        """
+        fetch = [n for n in self._outputs if n not in self.donate.values()] if fetch is None else fetch
+        arrays = {name: self.engine.asarray(array) for name, array in feeds.items()}
+        self._check_names(arrays, fetch)
+        return self._execute(self.plan_for(arrays), arrays, fetch)
+
+    def plan_for(self, arrays: Mapping[str, Any]) -> Plan:
+        """The plan for inputs of these names, shapes and dtypes; made if it is not cached."""
+        signature: Signature = tuple((n, np.dtype(a.dtype), tuple(a.shape)) for n, a in sorted(arrays.items()))
+        with self._lock:
+            found = self._plans.get(signature)
+            if found is not None:
+                self._plans.move_to_end(signature)
+                return found
+        made = plan(self.model, signature, self.engine, donate=self.donate, guard=self.guard, **self._layout)
+        with self._lock:
+            self._plans[signature] = made
+            while len(self._plans) > self._plan_cache:
+                self._plans.popitem(last=False)
+        return made
+
+    def _check_names(self, arrays: Mapping[str, Any], fetch: Sequence[str]) -> None:
+        for name in self._required:
+            if name not in arrays:
+                raise InvalidInput(f"input {name!r} is missing; the model needs {self._required}")
+        for name in arrays:
+            if name not in self._accepted:
+                raise InvalidInput(f"the model has no input {name!r}; its inputs are {sorted(self._accepted)}")
+        for name in fetch:
+            if name not in self._outputs:
+                raise InvalidInput(f"the model has no output {name!r}; its outputs are {self._outputs}")
+
+    def _execute(self, plan: Plan, feeds: Mapping[str, Any], fetch: Sequence[str]) -> list[Any]:
+        values = plan.values.copy()
+        for name, slot in plan.feeds.items():
+            values[slot] = feeds[name]
+        arena = self._arena(plan)
+        with np.errstate(all="ignore"):
+            for step in plan.steps[: plan.guarded]:
+                _run_step(step, values, arena)
+            if self.guard is not None and not np.isfinite(to_host(values[plan.fetches[self.guard]])).all():
+                raise NonFiniteLoss(f"output {self.guard!r} is not finite")
+            for step in plan.steps[plan.guarded :]:
+                _run_step(step, values, arena)
+        for source, target in plan.donated:
+            self.engine.overwrite(values[source], values[target])
+        results = [values[plan.fetches[n]] for n in fetch]
+        results = [self.engine.copy(r) if n in plan.copied else r for n, r in zip(fetch, results, strict=True)]
+        with self._lock:
+            plan.arenas.append(arena)
+        return results
+
+    def _arena(self, plan: Plan) -> list[Any]:
+        """The plan's buffers as arrays over one block of memory; each concurrent run has a block of its own."""
+        with self._lock:
+            if plan.arenas:
+                return plan.arenas.pop()
+        block = self.engine.empty(plan.arena_bytes)
+        return [block[b.offset : b.offset + b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers]
+
+
+def _run_step(step: Step, values: list[Any], arena: list[Any]) -> None:
+    inputs = [values[slot] for slot in step.inputs]
+    try:
+        if step.out is None:
+            result = step.call(*inputs)
+        else:
+            result = step.call(*inputs, out=arena[step.out] if step.out >= 0 else values[-1 - step.out])
+    except StriateError as error:
+        raise type(error)(f"node {step.node!r} ({step.op_type}): {error}") from error
+    except Exception as error:
+        found = ", ".join(f"{x.dtype}{list(x.shape)}" if x is not None else "-" for x in inputs)
+        raise RunFailed(f"node {step.node!r} ({step.op_type}) failed on inputs {found}: {error}") from error
+    if len(step.outputs) == 1 and not isinstance(result, tuple):
+        values[step.outputs[0]] = result
+    else:
+        for slot, array in zip(step.outputs, result, strict=False):
+            values[slot] = array
+    for slot in step.frees:
+        values[slot] = None

@@ -1,0 +1,40 @@
+"""Graph → graph. One pass per file, each `run(model) -> bool` (whether anything changed); the order is `PIPELINE`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from . import batchnorm, cleanup, fold, identity, inline, transposes
+
+PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
+    fold.run,
+    identity.run,
+    transposes.run,
+    batchnorm.run,
+    cleanup.run,
+)
+
+
+def prepare(model: ir.Model, *, optimize: bool = True) -> ir.Model:
+    """Once per model: makes it runnable (functions inlined, old initializer inputs dropped), then optimises it."""
+    cleanup.drop_initializer_inputs(model)
+    inline.run(model)
+    if optimize:
+        _run_pipeline(model)
+    return model
+
+
+def specialise(model: ir.Model, *, optimize: bool = True) -> ir.Model:
+    """Once per set of input shapes: types follow the shapes, and what they make constant or superfluous goes."""
+    if optimize:
+        _run_pipeline(model)
+    else:
+        fold.infer_types(model)
+    return model
+
+
+def _run_pipeline(model: ir.Model) -> None:
+    for apply in PIPELINE:
+        apply(model)

@@ -1,0 +1,138 @@
+"""Per-channel scale and shift disappear into the constants of the node before.
+
+What is absorbed: `BatchNormalization` outside training with constant parameters; `Mul` and `Add` by a constant that varies along the
+channel axis only. What absorbs it, if its result has no other reader:
+
+Case 1: `Conv` with constant weights: W·scale and B·scale + shift.
+Case 2: `ConvTranspose` with constant weights and one group: the same along its output channels.
+Case 3: `BatchNormalization` with constant parameters: its own scale and bias.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from ..builder import Builder, attributes
+from ..inference import constant, value_type
+
+Affine = tuple[np.ndarray, np.ndarray]
+"""Scale and shift, one number per channel each, in float64."""
+
+
+def run(model: ir.Model) -> bool:
+    """Absorbs what the cases above describe."""
+    changed = False
+    for node in list(model.graph):
+        source = _source(node)
+        producer = source.producer() if source is not None else None
+        if source is None or producer is None or producer.domain not in ("", "ai.onnx"):
+            continue
+        absorb = _ABSORBERS.get(producer.op_type)
+        if absorb is None or len(source.uses()) != 1 or source.is_graph_output() or node.outputs[0].is_graph_output():
+            continue
+        channels = _channels(source)
+        affine = _affine(node, source, channels) if channels is not None else None
+        if affine is None or not absorb(model.graph, producer, *affine):
+            continue
+        node.outputs[0].replace_all_uses_with(source)
+        model.graph.remove(node, safe=True)
+        changed = True
+    return changed
+
+
+def _source(node: ir.Node) -> ir.Value | None:
+    """The input that is scaled and shifted, for a node that does only that."""
+    if node.domain not in ("", "ai.onnx"):
+        return None
+    if node.op_type == "BatchNormalization":
+        return node.inputs[0]
+    if node.op_type in ("Mul", "Add"):
+        return next((v for v in node.inputs if v is not None and constant(v) is None), None)
+    return None
+
+
+def _channels(value: ir.Value) -> int | None:
+    _, shape = value_type(value)
+    return shape[1] if shape is not None and len(shape) > 1 and isinstance(shape[1], int) else None
+
+
+def _affine(node: ir.Node, source: ir.Value, channels: int) -> Affine | None:
+    if node.op_type == "BatchNormalization":
+        return _normalization(node)
+    other = node.inputs[1] if node.inputs[0] is source else node.inputs[0]
+    _, shape = value_type(source)
+    array = constant(other)
+    if array is None or shape is None or array.ndim > len(shape) or node.inputs[0] is node.inputs[1]:
+        return None
+    full = (1,) * (len(shape) - array.ndim) + array.shape
+    if any(size != 1 for axis, size in enumerate(full) if axis != 1) or full[1] not in (1, channels):
+        return None
+    given = np.broadcast_to(array.astype(np.float64).ravel(), (channels,))
+    return (given, np.zeros(channels)) if node.op_type == "Mul" else (np.ones(channels), given)
+
+
+def _normalization(node: ir.Node) -> Affine | None:
+    """y = (x − mean) / sqrt(var + epsilon) · scale + bias as x · a + b."""
+    given = attributes(node)
+    modern = isinstance(node.graph, ir.Graph) and node.graph.opset_imports[""] >= 7
+    training = given.get("training_mode", 0) or not modern
+    if training or given.get("spatial", 1) != 1 or any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):
+        return None
+    arrays = [constant(v) for v in node.inputs[1:5]]
+    if len(arrays) != 4 or any(a is None for a in arrays):
+        return None
+    scale, bias, mean, var = (a.astype(np.float64) for a in arrays if a is not None)
+    a = scale / np.sqrt(var + given.get("epsilon", 1e-5))
+    return a, bias - mean * a
+
+
+def _into_convolution(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+    return _into_weights(graph, node, scale, shift, axis=0)
+
+
+def _into_transposed(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+    return attributes(node).get("group", 1) == 1 and _into_weights(graph, node, scale, shift, axis=1)
+
+
+def _into_weights(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray, axis: int) -> bool:
+    kernel = constant(node.inputs[1])
+    has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
+    bias = constant(node.inputs[2]) if has_bias else np.zeros(len(scale))
+    if kernel is None or bias is None or kernel.shape[axis] != len(scale):
+        return False
+    along = [1] * kernel.ndim
+    along[axis] = -1
+    _set(graph, node, 1, kernel * scale.reshape(along), kernel.dtype)
+    _set(graph, node, 2, bias * scale + shift, kernel.dtype)
+    return True
+
+
+def _into_normalization(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+    if _normalization(node) is None:
+        return False
+    gamma, beta = constant(node.inputs[1]), constant(node.inputs[2])
+    assert gamma is not None
+    assert beta is not None
+    _set(graph, node, 1, gamma * scale, gamma.dtype)
+    _set(graph, node, 2, beta * scale + shift, beta.dtype)
+    return True
+
+
+def _set(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray, dtype: np.dtype) -> None:
+    """Replaces a constant input, under the old name if nobody else reads it."""
+    build = Builder(graph)
+    old = node.inputs[index] if index < len(node.inputs) else None
+    name = build.unique((old.name if old is not None else None) or f"{node.name}/bias")
+    if index >= len(node.inputs):
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, build.initializer(array.astype(dtype), name))
+
+
+_ABSORBERS: dict[str, Callable[[ir.Graph, ir.Node, np.ndarray, np.ndarray], bool]] = {
+    "Conv": _into_convolution,
+    "ConvTranspose": _into_transposed,
+    "BatchNormalization": _into_normalization,
+}

@@ -1,0 +1,26 @@
+"""Dead nodes, equal nodes, unused initializers: onnx_ir's own passes in the order we want them."""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import Sequential, common
+
+_CLEANUP = Sequential(
+    common.CommonSubexpressionEliminationPass(),
+    common.RemoveUnusedNodesPass(),
+)
+
+INITIALIZERS_ARE_INPUTS_BELOW = 4
+"""Before this IR version every initializer had to be listed as an input too, so listing it there means nothing."""
+
+
+def run(model: ir.Model) -> bool:
+    """Case 1: two nodes compute the same; case 2: nobody uses a node's outputs; case 3: nobody uses an initializer."""
+    return _CLEANUP(model).modified
+
+
+def drop_initializer_inputs(model: ir.Model) -> bool:
+    """Initializers of old models stop being inputs; in newer ones an initializer input is a default the caller may replace."""
+    if model.ir_version >= INITIALIZERS_ARE_INPUTS_BELOW:
+        return False
+    return common.RemoveInitializersFromInputsPass()(model).modified

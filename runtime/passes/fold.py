@@ -1,0 +1,89 @@
+"""Types and constants, in one walk along the graph.
+
+Case 1: every input of a node is constant — its outputs become initializers.
+Case 2: a node only looks at the shape of its input (`Shape`, `Size`), and that shape is known — likewise.
+Case 3: neither — the node's output types are inferred from what is known by now.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_ir as ir
+
+from ..builder import attributes
+from ..errors import InvalidGraph
+from ..inference import annotate, constant
+from ..ops import registry
+
+MAX_FOLDED_BYTES = 1 << 31
+"""Constants made by one run of this pass take at most this much memory; nodes beyond it stay nodes."""
+
+
+def run(model: ir.Model) -> bool:
+    """Folds constants and infers types; see the cases above."""
+    budget = MAX_FOLDED_BYTES
+    changed = False
+    for node in list(model.graph):
+        version = model.graph.opset_imports[node.domain]
+        operator = registry.find(node.domain, node.op_type, version)
+        annotate(node, version)
+        inputs = _known_inputs(node, operator) if operator is not None and operator.deterministic else None
+        size = _output_bytes(node)
+        if operator is None or inputs is None or size is None or size > budget:
+            continue
+        budget -= size
+        _replace(model.graph, node, _evaluate(node, operator, inputs))
+        changed = True
+    return changed
+
+
+def infer_types(model: ir.Model) -> bool:
+    """Case 3 alone."""
+    for node in model.graph:
+        annotate(node, model.graph.opset_imports[node.domain])
+    return False
+
+
+def _known_inputs(node: ir.Node, operator: registry.Operator) -> list[np.ndarray | None] | None:
+    """The node's inputs as arrays, or None if one is not known."""
+    if operator.inert:
+        source = node.inputs[0]
+        if source is None or source.shape is None or not source.shape.is_static() or source.dtype is None:
+            return None
+        return [np.broadcast_to(np.zeros((), source.dtype.numpy()), source.shape.numpy())]
+    arrays = [constant(value) for value in node.inputs]
+    if any(a is None and v is not None for a, v in zip(arrays, node.inputs, strict=True)):
+        return None
+    return arrays
+
+
+def _output_bytes(node: ir.Node) -> int | None:
+    total = 0
+    for value in node.outputs:
+        if value.shape is None or not value.shape.is_static() or value.dtype is None:
+            return None
+        total += int(np.prod(value.shape.numpy(), dtype=np.float64)) * max(1, value.dtype.itemsize.__ceil__())
+    return total
+
+
+def _evaluate(node: ir.Node, operator: registry.Operator, inputs: list[np.ndarray | None]) -> tuple[np.ndarray, ...]:
+    try:
+        keywords = operator.bind(dict(attributes(node)))
+    except InvalidGraph as error:
+        raise InvalidGraph(f"node {node.name!r}: {error}") from None
+    if operator.takes_n_outputs:
+        keywords["n_outputs"] = len(node.outputs)
+    with np.errstate(all="ignore"):
+        result = operator.kernel(np, *inputs, **keywords)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def _replace(graph: ir.Graph, node: ir.Node, arrays: tuple[np.ndarray, ...]) -> None:
+    for value, array in zip(node.outputs, arrays, strict=False):
+        name = value.name
+        value.name = None
+        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+        folded = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+        graph.register_initializer(folded)
+        value.replace_all_uses_with(folded, replace_graph_outputs=True)
+    graph.remove(node, safe=True)

@@ -1,0 +1,93 @@
+"""Calls become the nodes of what they call.
+
+Case 1: a node calls a function of the model.
+Case 2: no engine has a kernel for an operator, but the specification defines it by a function body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common
+
+from ..errors import InvalidGraph
+from ..inference import annotate, value_type
+from ..ops import registry
+
+MAX_DEPTH = 16
+"""Bodies may call operators that have bodies themselves; deeper than this is refused."""
+
+Wanted = Callable[[ir.Node, int], bool]
+
+
+def run(model: ir.Model, wanted: Wanted | None = None) -> bool:
+    """Inlines the model's functions and the bodies of operators `wanted(node, version)` (default: those without a kernel)."""
+    wanted = wanted or _has_no_kernel
+    changed = False
+    for _ in range(MAX_DEPTH):
+        if model.functions:
+            common.InlinePass()(model)
+            changed = True
+        if not _expand_schema_bodies(model, wanted):
+            return changed
+    raise InvalidGraph(f"function bodies are nested more than {MAX_DEPTH} deep, or call themselves")
+
+
+def _has_no_kernel(node: ir.Node, version: int) -> bool:
+    return registry.find(node.domain, node.op_type, version) is None
+
+
+def _expand_schema_bodies(model: ir.Model, wanted: Wanted) -> bool:
+    """Adds a function of its own for each such node and makes the node call it."""
+    found = 0
+    for node in model.graph:
+        version = model.graph.opset_imports.get(node.domain, 1)
+        annotate(node, version)
+        if not wanted(node, version):
+            continue
+        body = schema_body(node, version)
+        if body is None:
+            continue
+        found += 1
+        body.domain, body.name, body.overload = "striate.body", f"{node.op_type}_{found}", ""
+        function = ir.serde.deserialize_function(body)
+        model.functions[function.identifier()] = function
+        model.graph.opset_imports["striate.body"] = 1
+        node.domain, node.op_type, node.overload = function.domain, function.name, ""
+    return found > 0
+
+
+def schema_body(node: ir.Node, version: int) -> onnx.FunctionProto | None:
+    """The specification's function body of a node, or None; attribute defaults are written onto the node."""
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, "" if node.domain == "ai.onnx" else node.domain)
+    except onnx.defs.SchemaError:
+        return None
+    body = _context_free(schema, version) or _for_context(schema, node, version)
+    if body is None:
+        return None
+    for name, attribute in schema.attributes.items():
+        if name not in node.attributes and attribute.default_value.type:
+            node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)
+    return body
+
+
+def _context_free(schema: onnx.defs.OpSchema, version: int) -> onnx.FunctionProto | None:
+    usable = [v for v in schema.function_opset_versions if v <= version]
+    return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(max(usable))) if usable else None
+
+
+def _for_context(schema: onnx.defs.OpSchema, node: ir.Node, version: int) -> onnx.FunctionProto | None:
+    usable = [v for v in schema.context_dependent_function_opset_versions if v <= version]
+    if not usable:
+        return None
+    types = []
+    for value in node.inputs:
+        dtype, shape = (None, None) if value is None else value_type(value)
+        proto = onnx.helper.make_tensor_type_proto(dtype.value, shape) if dtype is not None else onnx.TypeProto()
+        types.append(proto.SerializeToString())
+    call = ir.to_proto(node).SerializeToString()
+    made = schema.get_context_dependent_function_with_opset_version(max(usable), call, types)
+    return onnx.FunctionProto.FromString(made) if made else None

@@ -1,0 +1,268 @@
+"""A graph and concrete input shapes become a Plan: bound kernels over numbered slots, with lifetimes and one arena of buffers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from . import passes
+from .builder import attributes
+from .engines.arrays import ArraysEngine
+from .errors import InvalidGraph, LimitExceeded
+from .ops import registry
+
+ALIGNMENT = 64
+MAX_VALUE_BYTES = 1 << 36
+"""No single value of a plan may be larger than this (64 GiB)."""
+
+Signature = tuple[tuple[str, np.dtype, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A place in the arena."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(slots=True)
+class Step:
+    """One node: `call(*inputs)` fills the slots `outputs`; afterwards the slots `frees` are forgotten.
+
+    `out` is the index of an arena buffer, or the negative of (1 + slot) whose array is overwritten, or None.
+    """
+
+    node: str
+    op_type: str
+    call: Callable[..., Any]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    out: int | None = None
+    frees: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Plan:
+    """What the executor runs: no operator names matter any more.
+
+    `values` holds the constants in their slots and None elsewhere (slot 0 is the absent input). `copied` are the outputs whose
+    memory belongs to somebody else; `donated` pairs the slots of an input and the output to be written over it at the end. The first
+    `guarded` steps compute the guarded output and write over no donated input.
+    """
+
+    feeds: dict[str, int]
+    fetches: dict[str, int]
+    values: list[Any]
+    steps: list[Step]
+    buffers: list[Buffer]
+    arena_bytes: int
+    copied: frozenset[str]
+    donated: list[tuple[int, int]]
+    guarded: int
+    arenas: list[list[Any]] = field(default_factory=list)
+
+
+def plan(
+    model: ir.Model,
+    signature: Signature,
+    engine: ArraysEngine,
+    *,
+    donate: Mapping[str, str] | None = None,
+    guard: str | None = None,
+    reuse: bool = True,
+    optimize: bool = True,
+) -> Plan:
+    """Specialises `model` (left untouched) to the given inputs and lays it out for `engine`.
+
+    Args:
+        signature: name, dtype and shape of every input that will be fed.
+        donate: input name → output name; the output is written over the input's array.
+        guard: an output to be computed before any donated input is overwritten.
+        reuse: share buffers between values whose lifetimes do not meet.
+
+    Raises:
+        InvalidGraph: if the shapes contradict an operator.
+        LimitExceeded: if a value would be larger than `MAX_VALUE_BYTES`.
+    """
+    model = specialise(model, signature, optimize=optimize)
+    return _Layout(model.graph, engine, dict(donate or {}), reuse).plan(guard)
+
+
+def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) -> ir.Model:
+    """A copy of `model` for exactly these inputs: shapes bound, constants folded, passes run."""
+    model = model.clone()
+    graph = model.graph
+    given = {name: (dtype, shape) for name, dtype, shape in signature}
+    for value in list(graph.inputs):
+        assert value.name is not None
+        if value.name in given:
+            value.shape = ir.Shape(given[value.name][1])
+            value.dtype = ir.DataType.from_numpy(given[value.name][0])
+            graph.initializers.pop(value.name, None)
+            value.const_value = None
+        elif value.name in graph.initializers:
+            graph.inputs.remove(value)
+    passes.specialise(model, optimize=optimize)
+    return model
+
+
+class _Layout:
+    """Numbers the values of a specialised graph and decides whose memory each one uses."""
+
+    def __init__(self, graph: ir.Graph, engine: ArraysEngine, donate: dict[str, str], reuse: bool) -> None:
+        self.graph = graph
+        self.engine = engine
+        self.reuse = reuse
+        self.slots: dict[ir.Value, int] = {}
+        self.nodes = list(graph)
+        self.operators = [registry.lookup(n.domain, n.op_type, graph.opset_imports[n.domain]) for n in self.nodes]
+        self.roots: dict[ir.Value, ir.Value] = {}
+        inputs = {v.name: v for v in graph.inputs}
+        outputs = {v.name: v for v in graph.outputs}
+        self.donate = {outputs[o]: inputs[i] for i, o in donate.items()}
+
+    def plan(self, guard: str | None) -> Plan:
+        feeds = {str(v.name): self._slot(v) for v in self.graph.inputs}
+        constants = {v: self._slot(v) for v in self.graph.initializers.values()}
+        for node, operator in zip(self.nodes, self.operators, strict=True):
+            for value in node.outputs:
+                self._slot(value)
+                source = node.inputs[0] if operator.view and node.inputs else None
+                self.roots[value] = self._root(source) if source is not None else value
+        last = self._last_uses()
+        buffers, outs, arena_bytes, in_place = self._assign(last)
+        steps = self._steps(last, outs)
+        fetches = {str(v.name): self.slots[v] for v in self.graph.outputs}
+        owned = {v for node, op in zip(self.nodes, self.operators, strict=True) if not op.view for v in node.outputs}
+        owned -= {self._root(v) for v in self.graph.outputs if self._root(v) is not v}
+        copied = frozenset(str(v.name) for v in self.graph.outputs if self._root(v) not in owned)
+        donated = [(self.slots[i], self.slots[o]) for o, i in self.donate.items() if o not in in_place]
+        values: list[Any] = [None] * (len(self.slots) + 1)
+        on_host = self._host_only()
+        for value, slot in constants.items():
+            assert value.const_value is not None
+            array = value.const_value.numpy()
+            values[slot] = array if value in on_host else self.engine.asarray(array)
+        return Plan(feeds, fetches, values, steps, buffers, arena_bytes, copied, donated, self._guarded(guard))
+
+    def _guarded(self, guard: str | None) -> int:
+        """How many steps it takes to compute the guarded output."""
+        producers = {v.name: i for i, node in enumerate(self.nodes) for v in node.outputs}
+        return producers.get(guard, -1) + 1 if guard is not None else 0
+
+    def _slot(self, value: ir.Value) -> int:
+        return self.slots.setdefault(value, len(self.slots) + 1)
+
+    def _root(self, value: ir.Value) -> ir.Value:
+        return self.roots.get(value, value)
+
+    def _last_uses(self) -> dict[ir.Value, int]:
+        """For each root value the index of the last step that reads it or a view of it; outputs live for ever."""
+        last: dict[ir.Value, int] = {}
+        for i, node in enumerate(self.nodes):
+            for value in (*node.inputs, *node.outputs):
+                if value is not None:
+                    last[self._root(value)] = i
+        for value in self.graph.outputs:
+            last[self._root(value)] = len(self.nodes)
+        return last
+
+    def _assign(self, last: dict[ir.Value, int]) -> tuple[list[Buffer], list[int | None], int, set[ir.Value]]:
+        """Gives each step that can write into given memory a place in the arena, or the memory of its donated input.
+
+        Places are taken first-fit among the gaps left by values alive at the same time.
+        """
+        buffers: list[Buffer] = []
+        outs: list[int | None] = [None] * len(self.nodes)
+        live: dict[ir.Value, Buffer] = {}
+        in_place: set[ir.Value] = set()
+        top = 0
+        for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
+            value = node.outputs[0]
+            buffer = self._wanted(value) if operator.takes_out and len(node.outputs) == 1 else None
+            target = self.donate.get(value)
+            if buffer is None:
+                pass
+            elif target is not None and last.get(target, -1) <= i and self._may_overwrite(operator, node, target, buffer):
+                outs[i] = -1 - self.slots[target]
+                in_place.add(value)
+            elif self.reuse and last[value] < len(self.nodes):
+                dying = (v for v in live if last[v] == i and self._may_overwrite(operator, node, v, buffer))
+                reused = next(dying, None)
+                offset = _first_fit(buffer.nbytes, live.values()) if reused is None else live.pop(reused).offset
+                live[value] = buffer = Buffer(offset, buffer.shape, buffer.dtype)
+                outs[i] = len(buffers)
+                buffers.append(buffer)
+                top = max(top, buffer.offset + buffer.nbytes)
+            for finished in [v for v in live if last[v] <= i]:
+                del live[finished]
+        return buffers, outs, top, in_place
+
+    def _may_overwrite(self, operator: registry.Operator, node: ir.Node, target: ir.Value, buffer: Buffer) -> bool:
+        """Whether the node may write its result over `target`: same layout, and no input is another view of it."""
+        if not operator.inplace or target.shape is None or target.dtype is None:
+            return False
+        if tuple(target.shape) != buffer.shape or target.dtype.numpy() != buffer.dtype:
+            return False
+        return all(v is target for v in node.inputs if v is not None and self._root(v) is target)
+
+    def _wanted(self, value: ir.Value) -> Buffer | None:
+        """Shape and dtype of a value's buffer, or None where they are not known or an arena cannot hold them."""
+        if value.shape is None or not value.shape.is_static() or value.dtype is None:
+            return None
+        if value.dtype == ir.DataType.STRING:
+            return None
+        buffer = Buffer(0, tuple(int(d) for d in value.shape.numpy()), value.dtype.numpy())
+        if buffer.nbytes > MAX_VALUE_BYTES:
+            raise LimitExceeded(
+                f"value {value.name!r} of shape {list(buffer.shape)} would take {buffer.nbytes:,} bytes; "
+                f"at most {MAX_VALUE_BYTES:,} are allowed"
+            )
+        return buffer
+
+    def _steps(self, last: dict[ir.Value, int], outs: list[int | None]) -> list[Step]:
+        frees: list[list[int]] = [[] for _ in range(len(self.nodes) + 1)]
+        kept = {*self.graph.initializers.values(), *self.graph.inputs}
+        for value, slot in self.slots.items():
+            if value not in kept:
+                frees[last[self._root(value)]].append(slot)
+        steps = []
+        for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
+            try:
+                bound = operator.bind(dict(attributes(node)))
+            except InvalidGraph as error:
+                raise InvalidGraph(f"node {node.name!r}: {error}") from None
+            call = self.engine.bind(operator, bound, len(node.outputs))
+            inputs = tuple(0 if v is None else self.slots[v] for v in node.inputs)
+            outputs = tuple(self.slots[v] for v in node.outputs)
+            steps.append(Step(node.name or "", node.op_type, call, inputs, outputs, outs[i], tuple(frees[i])))
+        return steps
+
+    def _host_only(self) -> set[ir.Value]:
+        """Constants read only as shapes, axes and the like: they stay on the host whatever the device."""
+        host: set[ir.Value] = set()
+        device: set[ir.Value] = set(self.graph.outputs)
+        for node, operator in zip(self.nodes, self.operators, strict=True):
+            for i, value in enumerate(node.inputs):
+                if value is not None:
+                    (host if i in operator.host else device).add(value)
+        return host - device
+
+
+def _first_fit(nbytes: int, taken: Iterable[Buffer]) -> int:
+    offset = 0
+    for buffer in sorted(taken, key=lambda b: b.offset):
+        if offset + nbytes <= buffer.offset:
+            break
+        offset = max(offset, -(-(buffer.offset + buffer.nbytes) // ALIGNMENT) * ALIGNMENT)
+    return offset
