@@ -1,0 +1,146 @@
+"""Each pass does what its cases say, leaves the results as they were, and finds nothing to do the second time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from striate.runtime.executor import Executor
+from striate.runtime.passes import batchnorm, cleanup, fold, identity, inline, transposes
+
+from .graphs import model, op_types, random
+
+IMAGE = {"x": ["N", 3, 6, 6]}
+BACK, FORTH = [0, 3, 1, 2], [0, 2, 3, 1]
+
+
+def statistics() -> list[np.ndarray]:
+    return [random(4, seed=1), random(4, seed=2), random(4, seed=3), np.abs(random(4, seed=4)) + 0.5]
+
+
+def conv(g: Any, x: ir.Value) -> ir.Value:
+    return g.Conv(x, random(4, 3, 3, 3, seed=9))
+
+
+def shape_arithmetic(g: Any, x: ir.Value) -> ir.Value:
+    batch = g.Gather(g.Shape(x), np.array([0]))
+    return g.Relu(g.Reshape(x, g.Concat(batch, np.array([-1]), axis=0)))
+
+
+def between_transposes(operation: Callable[..., ir.Value]) -> Callable[..., ir.Value]:
+    return lambda g, x: g.Transpose(operation(g, g.Transpose(x, perm=FORTH)), perm=BACK)
+
+
+def two_branches(g: Any, x: ir.Value) -> ir.Value:
+    left, right = (g.Transpose(f(x), perm=FORTH) for f in (g.Relu, g.Neg))
+    return g.Transpose(g.Concat(g.Add(left, right), left, axis=-1), perm=BACK)
+
+
+Pass = Callable[[ir.Model], bool]
+
+# id: (pass, graph, its inputs, operators expected afterwards)
+CASES: dict[str, tuple[Pass, Any, Any, list[str]]] = {
+    "fold-constants": (fold.run, lambda g, x: g.Add(x, g.Mul(g.constant(random(6)), 2.0)), IMAGE, ["Add"]),
+    "fold-shape": (fold.run, shape_arithmetic, {"x": [2, 3, 6, 6]}, ["Reshape", "Relu"]),
+    "identity": (identity.run, lambda g, x: g.Relu(g.Identity(x)), IMAGE, ["Relu"]),
+    "dropout": (identity.run, lambda g, x: g.Relu(g.Dropout(x, 0.3)), IMAGE, ["Relu"]),
+    "dropout-in-training-stays": (identity.run, lambda g, x: g.Relu(g.Dropout(x, 0.0, np.array(True))), IMAGE, ["Dropout", "Relu"]),
+    "cast": (identity.run, lambda g, x: g.Relu(g.Cast(x, to=1)), IMAGE, ["Relu"]),
+    "reshape-to-same": (identity.run, lambda g, x: g.Relu(g.Reshape(x, [2, 3])), {"x": [2, 3]}, ["Relu"]),
+    "slice-whole": (identity.run, lambda g, x: g.Relu(g.Slice(x, [0], [9], [0])), {"x": [2, 3]}, ["Relu"]),
+    "slice-backwards-stays": (
+        identity.run, lambda g, x: g.Relu(g.Slice(x, [-1], [-9], [0], [-1])), {"x": [2, 3]}, ["Slice", "Relu"],
+    ),
+    "pad-nothing": (identity.run, lambda g, x: g.Relu(g.Pad(x, [0, 0, 0, 0])), {"x": [2, 3]}, ["Relu"]),
+    "concat-of-one": (identity.run, lambda g, x: g.Relu(g.Concat(x, axis=0)), IMAGE, ["Relu"]),
+    "output-stays": (identity.run, lambda g, x: g.Identity(x), IMAGE, ["Identity"]),
+    "transposes-cancel": (transposes.run, lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=FORTH), perm=BACK)), IMAGE, ["Relu"]),
+    "transposes-merge": (transposes.run, lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=BACK), perm=BACK)), IMAGE, ["Relu", "Transpose"]),
+    "past-unary": (transposes.run, between_transposes(lambda g, x: g.Relu(x)), IMAGE, ["Relu", "Transpose"]),
+    "past-constant": (transposes.run, between_transposes(lambda g, x: g.Add(x, random(3))), IMAGE, ["Add", "Transpose"]),
+    "past-softmax": (transposes.run, between_transposes(lambda g, x: g.Softmax(x, axis=-1)), IMAGE, ["Softmax", "Transpose"]),
+    "past-branches": (transposes.run, two_branches, IMAGE, ["Relu", "Neg", "Add", "Concat", "Transpose"]),
+    "batchnorm-conv": (batchnorm.run, lambda g, x: g.Relu(g.BatchNormalization(conv(g, x), *statistics())), IMAGE, ["Conv", "Relu"]),
+    "scale-shift-conv": (
+        batchnorm.run, lambda g, x: g.Relu(g.Add(g.Mul(conv(g, x), random(4, 1, 1)), random(1, 4, 1, 1))), IMAGE, ["Conv", "Relu"],
+    ),
+    "batchnorm-transposed": (
+        batchnorm.run,
+        lambda g, x: g.Relu(g.BatchNormalization(g.ConvTranspose(x, random(3, 4, 3, 3)), *statistics())),
+        IMAGE,
+        ["ConvTranspose", "Relu"],
+    ),
+    "scale-batchnorm": (
+        batchnorm.run,
+        lambda g, x: g.Relu(g.Mul(g.BatchNormalization(g.Relu(x), *statistics()), random(4, 1, 1))),
+        {"x": ["N", 4, 6, 6]},
+        ["Relu", "BatchNormalization", "Relu"],
+    ),
+    "batchnorm-two-readers": (
+        batchnorm.run,
+        lambda g, x: (lambda c: g.Relu(g.Add(g.BatchNormalization(c, *statistics()), c)))(conv(g, x)),
+        IMAGE,
+        ["Conv", "BatchNormalization", "Add", "Relu"],
+    ),
+    "dead": (cleanup.run, lambda g, x: (g.Exp(x), g.Relu(x))[1], IMAGE, ["Relu"]),
+    "equal": (cleanup.run, lambda g, x: g.Add(g.Relu(x), g.Relu(x)), IMAGE, ["Relu", "Add"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_pass(name: str) -> None:
+    run, build, inputs, expected = CASES[name]
+    before = model(build, inputs)
+    x = random(*(2 if d == "N" else d for d in inputs["x"]))
+    reference = Executor(before, optimize=False).run({"x": x})
+    after = before.clone()
+    run(after)
+    cleanup.run(after)
+    assert sorted(op_types(after)) == sorted(expected)
+    result = Executor(after, optimize=False).run({"x": x})
+    np.testing.assert_allclose(result[0], reference[0], rtol=2e-5, atol=2e-6)
+    assert result[0].shape == reference[0].shape
+    again = after.clone()
+    run(again)
+    assert op_types(again) == op_types(after)
+
+
+def test_a_default_that_the_caller_may_replace_is_not_folded() -> None:
+    made = model(lambda g, x: g.Add(x, g.initializer(np.ones(3, np.float32), "w")), {"x": [3]})
+    made.graph.inputs.append(made.graph.initializers["w"])
+    executor = Executor(made)
+    x = np.zeros(3, np.float32)
+    np.testing.assert_array_equal(executor.run({"x": x})[0], [1, 1, 1])
+    np.testing.assert_array_equal(executor.run({"x": x, "w": np.full(3, 5, np.float32)})[0], [5, 5, 5])
+    np.testing.assert_array_equal(executor.run({"x": x})[0], [1, 1, 1])
+
+
+def test_functions_of_the_model_are_inlined() -> None:
+    text = """
+    <ir_version: 10, opset_import: ["" : 21, "own" : 1]>
+    agraph (float[N, 3] x) => (float[N, 3] y) { y = own.twice_scaled <alpha = 0.5> (x) }
+    <opset_import: ["" : 21, "own" : 1], domain: "own">
+    twice_scaled <alpha> (x) => (y) { a = own.scaled <alpha: float = @alpha> (x)
+        y = own.scaled <alpha: float = @alpha> (a) }
+    <opset_import: ["" : 21], domain: "own">
+    scaled <alpha> (x) => (y) { y = LeakyRelu <alpha: float = @alpha> (x) }
+    """
+    made = ir.from_proto(onnx.parser.parse_model(text))
+    assert inline.run(made)
+    assert op_types(made) == ["LeakyRelu", "LeakyRelu"]
+    x = np.array([[-4.0, 2.0, -1.0]], np.float32)
+    np.testing.assert_allclose(Executor(made).run({"x": x})[0], [[-1.0, 2.0, -0.25]])
+
+
+def test_operators_without_a_kernel_run_through_their_function_body() -> None:
+    made = model(lambda g, x: g.Softsign(x), {"x": ["N", 3]})
+    node = made.graph[0]
+    assert inline.run(made, wanted=lambda n, version: n is node)
+    assert "Softsign" not in op_types(made)
+    x = random(2, 3)
+    np.testing.assert_allclose(Executor(made).run({"x": x})[0], x / (1 + np.abs(x)), rtol=1e-6)
