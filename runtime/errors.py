@@ -1,12 +1,13 @@
 """The one hierarchy of errors.
 
-Every message says which file, node or input, what was found, what was expected and what to do. Each class also derives from
-the built-in exception a Python programmer would expect, so `except ValueError` works where it should.
+Every message says which file, node or input, what was found, what was expected and what to do. Each class also derives
+from the built-in exception a Python programmer would expect, so `except ValueError` works where it should.
 """
 
 from __future__ import annotations
 
 __all__ = [
+    "EmptyModel",
     "InvalidGraph",
     "InvalidInput",
     "InvalidModel",
@@ -18,6 +19,7 @@ __all__ = [
     "NotDifferentiable",
     "RunFailed",
     "StriateError",
+    "UndefinedValue",
     "UnsupportedOperator",
 ]
 
@@ -34,8 +36,16 @@ class NotAModel(InvalidModel):
     """The bytes cannot be parsed as an ONNX model: another format, truncated, or damaged."""
 
 
+class EmptyModel(InvalidModel):
+    """There is no graph in the model."""
+
+
 class InvalidGraph(InvalidModel):
     """The model was read, but its graph contradicts the ONNX specification."""
+
+
+class UndefinedValue(InvalidGraph):
+    """A node reads a name that nothing in the graph defines."""
 
 
 class ModelNotFound(StriateError, FileNotFoundError):

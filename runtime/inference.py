@@ -50,7 +50,10 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     """
     own = registry.find(node.domain, node.op_type, version)
     if own is not None and own.infer is not None:
-        return [_known(t) for t in own.infer(node)]
+        try:
+            return [_known(t) for t in own.infer(node)]
+        except InvalidGraph as error:
+            raise InvalidGraph(f"node {node.name or node.op_type!r} ({node.op_type}): {error}") from None
     schema = _schema(node.op_type, version, node.domain)
     if schema is None or _has_subgraph(node):
         return [None] * len(node.outputs)
@@ -105,7 +108,7 @@ def _from_proto(proto: onnx.TypeProto) -> ir.TypeAndShape:
 @lru_cache(maxsize=None)
 def _schema(name: str, version: int, domain: str) -> onnx.defs.OpSchema | None:
     try:
-        return onnx.defs.get_schema(name, version, "" if domain == "ai.onnx" else domain)
+        return onnx.defs.get_schema(name, version, domain)
     except onnx.defs.SchemaError:
         return None
 

@@ -1,8 +1,8 @@
 """The one generator of random numbers: Philox4x32-10, a function of (seed, stream, position) and of nothing else.
 
-Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011. Block b of a stream encrypts the counter
-(b, stream), 64 bits each, under the key `seed`, and gives four 32-bit words. Element i of anything drawn here depends on (seed,
-stream, i) alone: not on the shape, the device, the number of threads, or what was drawn before.
+Salmon, Moraes, Dror, Shaw: "Parallel Random Numbers: As Easy as 1, 2, 3", SC 2011. Block b of a stream encrypts the
+counter (b, stream), 64 bits each, under the key `seed`, and gives four 32-bit words. Element i of anything drawn here
+depends on (seed, stream, i) alone: not on the shape, the device, the number of threads, or what was drawn before.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ROUNDS = 10
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _LOW = 0xFFFFFFFF
-_BLOCKS_IN_CACHE = 1 << 12
+_BLOCKS_IN_CACHE = 1 << 13
 _BLOCKS_ON_DEVICE = 1 << 22
 _PRECISION = {"float16": 11, "bfloat16": 8, "float32": 24}
 """Bits of a uniform number of that dtype: as many as it holds exactly just below 1."""
@@ -41,7 +41,9 @@ def bits(xp: Any, seed: int, stream: int | str, shape: Shape) -> Array:
 
     Args:
         xp: numpy or cupy; both give the same words.
-        seed: 64 bits count. stream: likewise, or a name. shape: or a count.
+        seed: its lowest 64 bits count.
+        stream: likewise; or a name.
+        shape: or a count.
 
     Returns:
         uint32 of `shape`.
@@ -49,8 +51,7 @@ def bits(xp: Any, seed: int, stream: int | str, shape: Shape) -> Array:
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     count = math.prod(shape)
     words = xp.empty((-(-count // 4), 4), xp.uint32)
-    counter = seed if isinstance(stream, str) else stream
-    low, high = _halves(derive(counter, stream) if isinstance(stream, str) else counter)
+    low, high = _halves(derive(0, stream) if isinstance(stream, str) else stream)
     step = _BLOCKS_IN_CACHE if xp is np else _BLOCKS_ON_DEVICE
     for start in range(0, len(words), step):
         stop = min(start + step, len(words))
@@ -71,7 +72,9 @@ def uniform(xp: Any, seed: int, stream: int | str, shape: Shape, dtype: Any = np
         words = bits(xp, seed, stream, (*shape, 2))
         return _fraction53(xp, words[..., 0], words[..., 1])
     if dtype.name not in _PRECISION:
-        raise ValueError(f"uniform numbers of dtype {dtype} are not defined; use one of float64, {', '.join(_PRECISION)}")
+        raise ValueError(
+            f"uniform numbers of dtype {dtype} are not defined; use one of float64, {', '.join(_PRECISION)}"
+        )
     precision = _PRECISION[dtype.name]
     words = bits(xp, seed, stream, shape)
     xp.right_shift(words, 32 - precision, out=words)
@@ -95,8 +98,10 @@ def normal(xp: Any, seed: int, stream: int | str, shape: Shape, dtype: Any = np.
         angle = _fraction53(xp, words[:, 2], words[:, 3])
     else:
         words = bits(xp, seed, stream, (pairs, 2))
-        radius = (words[:, 0].astype(xp.float32) + 0.5) * 2.0**-32
-        angle = words[:, 1].astype(xp.float32) * 2.0**-32
+        radius, angle = words[:, 0].astype(xp.float32), words[:, 1].astype(xp.float32)
+        radius += 0.5
+        radius *= 2.0**-32
+        angle *= 2.0**-32
     xp.log(radius, out=radius)
     radius *= -2.0
     xp.sqrt(radius, out=radius)
@@ -115,7 +120,7 @@ def permutation(seed: int, stream: int | str, n: int) -> np.ndarray:
 
 
 def philox(xp: Any, counter: Sequence[Array | int], key: Sequence[int]) -> Array:
-    """The bare function: four 32-bit counter words (uint64 arrays of one length, or ints) and two key words → uint32 [length, 4]."""
+    """The bare function: four counter words (ints, or uint64 arrays of one length), two of key → uint32 [length, 4]."""
     length = max((len(c) for c in counter if not isinstance(c, int)), default=1)
     words = xp.empty((length, 4), xp.uint32)
     _philox(xp, counter, key, words)
@@ -123,22 +128,22 @@ def philox(xp: Any, counter: Sequence[Array | int], key: Sequence[int]) -> Array
 
 
 def _philox(xp: Any, counter: Sequence[Array | int], key: Sequence[int], words: Array) -> None:
-    """Both multiplications of a round run as one on [2, blocks]; `swapped` holds products whose low halves are the next words."""
-    shape = (2, len(words))
-    state, product, previous = (xp.empty(shape, xp.uint64) for _ in range(3))
-    state[0], previous[1], state[1], previous[0] = counter
-    multipliers = xp.asarray(np.array(_MULTIPLIERS, np.uint64)[:, None])
-    schedule = [[[(k + r * step) & _LOW] for k, step in zip(key, _KEY_STEPS, strict=True)] for r in range(_ROUNDS)]
-    keys = xp.asarray(np.array(schedule, np.uint64))
-    for round_key in keys:
-        xp.multiply(state, multipliers, out=product)
-        xp.right_shift(product[::-1], 32, out=state)
-        xp.bitwise_xor(state, previous[::-1], out=state)
-        xp.bitwise_xor(state, round_key, out=state)
-        xp.bitwise_and(state, _LOW, out=state)
-        product, previous = previous, product
-    xp.bitwise_and(previous, _LOW, out=previous)
-    words[:, 0], words[:, 1], words[:, 2], words[:, 3] = state[0], previous[1], state[1], previous[0]
+    """Words 1 and 3 stay whole 64-bit products until they are used: only their low halves count."""
+    a, b, c, d, first, second = (xp.empty(len(words), xp.uint64) for _ in range(6))
+    a[...], b[...], c[...], d[...] = counter
+    key0, key1 = key
+    for _ in range(_ROUNDS):
+        xp.multiply(a, _MULTIPLIERS[0], out=first)
+        xp.multiply(c, _MULTIPLIERS[1], out=second)
+        for product, other, round_key, word in ((second, b, key0, a), (first, d, key1, c)):
+            xp.right_shift(product, 32, out=word)
+            xp.bitwise_xor(word, other, out=word)
+            xp.bitwise_xor(word, round_key, out=word)
+            xp.bitwise_and(word, _LOW, out=word)
+        b, d, first, second = second, first, d, b
+        key0, key1 = key0 + _KEY_STEPS[0] & _LOW, key1 + _KEY_STEPS[1] & _LOW
+    for i, word in enumerate((a, b, c, d)):
+        words[:, i] = word & _LOW
 
 
 def _fraction53(xp: Any, first: Array, second: Array) -> Array:

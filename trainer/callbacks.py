@@ -155,7 +155,9 @@ class _Monitor(Callback):
         """
         if self.monitor not in logs:
             names = ", ".join(n for n in logs if n != "size")
-            raise InvalidInput(f"{type(self).__name__} watches {self.monitor!r}, which is not logged; there are: {names}")
+            raise InvalidInput(
+                f"{type(self).__name__} watches {self.monitor!r}, which is not logged; there are: {names}"
+            )
         return float(logs[self.monitor])
 
     def improves(self, value: float) -> bool:

@@ -68,7 +68,9 @@ class Training:
         place = engine(self.device)
         for name, (parameter, initial) in made.slots.items():
             saved = self.pending.get(name)
-            self.slots[name] = place.asarray(np.full(shapes[parameter], initial, np.float32) if saved is None else saved)
+            self.slots[name] = place.asarray(
+                np.full(shapes[parameter], initial, np.float32) if saved is None else saved
+            )
         return made
 
     @cached_property
@@ -237,7 +239,10 @@ class _Totals:
 
     def means(self) -> dict[str, float]:
         loss, *parts, size = self._sums.tolist()
-        ratios = {n: over / under if under else 0.0 for n, over, under in zip(self.metrics, parts[::2], parts[1::2], strict=True)}
+        ratios = {
+            n: over / under if under else 0.0
+            for n, over, under in zip(self.metrics, parts[::2], parts[1::2], strict=True)
+        }
         return {"loss": loss / size if size else 0.0} | ratios
 
 
@@ -253,7 +258,9 @@ def _write_back(model: Model, state: Mapping[str, Any], shared: bool) -> None:
 
 
 def _named(graph: StepGraph, model: Model, xs: Arrays, ys: Arrays) -> dict[str, np.ndarray]:
-    return dict(zip(model.input_names, xs, strict=True)) | {str(v.name): y for v, y in zip(graph.labels, ys, strict=True)}
+    return dict(zip(model.input_names, xs, strict=True)) | {
+        str(v.name): y for v, y in zip(graph.labels, ys, strict=True)
+    }
 
 
 def _batches(samples: int, batch_size: int) -> Iterator[slice]:
@@ -285,8 +292,12 @@ def _inputs(model: Model, x: Any) -> Arrays:
         model.build(given[0].shape)
     expected = model.input_specs
     if len(given) != len(expected):
-        raise InvalidInput(f"the model has {len(expected)} inputs ({', '.join(n for n, _, _ in expected)}), found {len(given)} arrays")
-    return [_fitting(a, f"input {name!r}", shape, dtype) for a, (name, shape, dtype) in zip(given, expected, strict=True)]
+        raise InvalidInput(
+            f"the model has {len(expected)} inputs ({', '.join(n for n, _, _ in expected)}), found {len(given)} arrays"
+        )
+    return [
+        _fitting(a, f"input {name!r}", shape, dtype) for a, (name, shape, dtype) in zip(given, expected, strict=True)
+    ]
 
 
 def _fitting(array: np.ndarray, what: str, shape: Sequence[int | None], dtype: np.dtype) -> np.ndarray:
@@ -310,9 +321,13 @@ def _labels(model: Model, training: Training, y: Any) -> Arrays:
     given = [np.asarray(a) for a in _as_list(y)]
     specs = model.output_specs
     if not len(given) == len(specs) == len(training.losses):
-        raise InvalidInput(f"{len(specs)} outputs, {len(training.losses)} losses and {len(given)} label arrays; expected as many of each")
+        raise InvalidInput(
+            f"{len(specs)} outputs, {len(training.losses)} losses and {len(given)} label arrays; expected as many of each"
+        )
     return [
-        _class_numbers(a, name, shape, loss) if loss.sparse else _fitting(_column(a, shape), f"labels of {name!r}", shape, np.dtype(np.float32))
+        _class_numbers(a, name, shape, loss)
+        if loss.sparse
+        else _fitting(_column(a, shape), f"labels of {name!r}", shape, np.dtype(np.float32))
         for a, (name, shape), loss in zip(given, specs, training.losses, strict=True)
     ]
 
@@ -334,14 +349,18 @@ def _class_numbers(array: np.ndarray, name: str, shape: Sequence[int | None], lo
     if bad.any():
         where = np.argwhere(bad)[0].tolist()
         found = array[tuple(where)]
-        raise InvalidInput(f"label {found} at position {where[0] if len(where) == 1 else where} is out of range; expected 0 to {(classes or 0) - 1}")
+        raise InvalidInput(
+            f"label {found} at position {where[0] if len(where) == 1 else where} is out of range; expected 0 to {(classes or 0) - 1}"
+        )
     return array
 
 
 def _same_length(xs: Arrays, ys: Arrays) -> None:
     lengths = [len(a) for a in (*xs, *ys)]
     if len(set(lengths)) != 1 or not lengths[0]:
-        raise InvalidInput(f"x has {[len(a) for a in xs]} samples and y {[len(a) for a in ys]}; expected the same number, at least 1")
+        raise InvalidInput(
+            f"x has {[len(a) for a in xs]} samples and y {[len(a) for a in ys]}; expected the same number, at least 1"
+        )
 
 
 def _split(xs: Arrays, ys: Arrays, share: float) -> tuple[Arrays, Arrays, tuple[Arrays, Arrays]]:

@@ -221,7 +221,9 @@ def _classes(y_pred: ir.Value) -> int:
     _, shape = value_type(y_pred)
     size = shape[-1] if shape else None
     if not isinstance(size, int):
-        raise InvalidInput(f"label smoothing needs a known number of classes; the output {y_pred.name!r} has shape {shape}")
+        raise InvalidInput(
+            f"label smoothing needs a known number of classes; the output {y_pred.name!r} has shape {shape}"
+        )
     return size
 
 
@@ -253,7 +255,9 @@ def get(loss: str | Loss | dict[str, Any]) -> Loss:
     """
     made = resolve(loss, NAMES, "loss")
     if not isinstance(made, Loss):
-        raise InvalidInput(f"loss {loss!r} is not a loss; expected a name or an instance of a class of striate.trainer.losses")
+        raise InvalidInput(
+            f"loss {loss!r} is not a loss; expected a name or an instance of a class of striate.trainer.losses"
+        )
     return made
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import onnx_ir as ir
 
 from ..runtime.builder import Builder
-from ..runtime.errors import InvalidInput
 from ..runtime.inference import value_type
 from . import losses
 from .losses import Loss
@@ -160,7 +159,11 @@ def _accuracy(loss: Loss, y_pred: ir.Value) -> type[Metric]:
     _, shape = value_type(y_pred)
     if loss.sparse:
         return SparseCategoricalAccuracy
-    return BinaryAccuracy if shape and shape[-1] == 1 or isinstance(loss, losses.BinaryCrossentropy) else CategoricalAccuracy
+    return (
+        BinaryAccuracy
+        if shape and shape[-1] == 1 or isinstance(loss, losses.BinaryCrossentropy)
+        else CategoricalAccuracy
+    )
 
 
 def serialize(metric: str | Metric) -> str | dict[str, Any]:

@@ -30,7 +30,9 @@ class Schedule:
         """
         known = {cls.__name__: cls for cls in Schedule.__subclasses__()}
         if saved.get("class_name") not in known:
-            raise InvalidInput(f"schedule {saved.get('class_name')!r} is unknown; expected one of: {', '.join(sorted(known))}")
+            raise InvalidInput(
+                f"schedule {saved.get('class_name')!r} is unknown; expected one of: {', '.join(sorted(known))}"
+            )
         config = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["config"].items()}
         return known[saved["class_name"]](**config)
 
@@ -77,7 +79,9 @@ class PiecewiseConstantDecay(Schedule):
 
     def __post_init__(self) -> None:
         if len(self.values) != len(self.boundaries) + 1:
-            raise InvalidInput(f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, found {len(self.values)}")
+            raise InvalidInput(
+                f"{len(self.boundaries)} boundaries need {len(self.boundaries) + 1} values, found {len(self.values)}"
+            )
 
     def __call__(self, step: int) -> float:
         return self.values[sum(step > boundary for boundary in self.boundaries)]

@@ -248,7 +248,9 @@ def _add_update(optimizer: Optimizer, trainable: Sequence[str]) -> Transform:
         with g.scope("optimizer"):
             shared = optimizer.prepare(g, rate, _input(step, STEP))
             clipped = optimizer.clip(g, [dw for _, dw in pairs])
-            updates = [_update(step, g, optimizer, shared, rate, w, dw) for (w, _), dw in zip(pairs, clipped, strict=True)]
+            updates = [
+                _update(step, g, optimizer, shared, rate, w, dw) for (w, _), dw in zip(pairs, clipped, strict=True)
+            ]
         for old, new in (pair for update in updates for pair in update.items()):
             step.donate[old] = step.add_output(new, f"{old}:new")
 

@@ -115,7 +115,6 @@ def lookup(domain: str, name: str, version: int) -> Operator:
         UnsupportedOperator: if there is none; the message lists what there is.
     """
     _load()
-    domain = "" if domain == "ai.onnx" else domain
     versions = _TABLE.get((domain, name))
     if versions is None:
         raise UnsupportedOperator(f"operator {name!r} of domain {domain or 'ai.onnx'!r} is not implemented")

@@ -28,7 +28,7 @@ def run(model: ir.Model) -> bool:
     for node in list(model.graph):
         source = _source(node)
         producer = source.producer() if source is not None else None
-        if source is None or producer is None or producer.domain not in ("", "ai.onnx"):
+        if source is None or producer is None or producer.domain:
             continue
         absorb = _ABSORBERS.get(producer.op_type)
         if absorb is None or len(source.uses()) != 1 or source.is_graph_output() or node.outputs[0].is_graph_output():
@@ -45,7 +45,7 @@ def run(model: ir.Model) -> bool:
 
 def _source(node: ir.Node) -> ir.Value | None:
     """The input that is scaled and shifted, for a node that does only that."""
-    if node.domain not in ("", "ai.onnx"):
+    if node.domain:
         return None
     if node.op_type == "BatchNormalization":
         return node.inputs[0]

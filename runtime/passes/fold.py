@@ -62,7 +62,7 @@ def _output_bytes(node: ir.Node) -> int | None:
     for value in node.outputs:
         if value.shape is None or not value.shape.is_static() or value.dtype is None:
             return None
-        total += int(np.prod(value.shape.numpy(), dtype=np.float64)) * max(1, value.dtype.itemsize.__ceil__())
+        total += int(np.prod(value.shape.numpy(), dtype=np.float64)) * value.dtype.numpy().itemsize
     return total
 
 

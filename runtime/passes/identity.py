@@ -2,7 +2,7 @@
 
 Case 1: `Identity`, and `Dropout` outside training whose mask nobody reads.
 Case 2: `Cast` to the dtype the value has.
-Case 3: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`, `Expand`, `Tile` or `Slice` to the very same known shape.
+Case 3: `Reshape`, `Flatten`, `Squeeze`, `Unsqueeze`, `Expand`, `Tile`, `Slice` or `SumTo` to the very same known shape.
 Case 4: `Transpose` by the identity permutation; `Concat`, `Sum`, `Max`, `Min`, `Mean` of one input.
 Case 5: `Pad` by nothing.
 
@@ -17,13 +17,14 @@ import onnx_ir as ir
 
 from ..builder import attributes
 from ..inference import constant, value_type
+from ..ops import registry
 
 
 def run(model: ir.Model) -> bool:
     """Removes the nodes described above."""
     changed = False
     for node in list(model.graph):
-        superfluous = node.domain in ("", "ai.onnx") and _TABLE.get(node.op_type)
+        superfluous = _TABLE.get((node.domain, node.op_type))
         if not superfluous or not node.inputs or node.inputs[0] is None or node.outputs[0].is_graph_output():
             continue
         if superfluous(node):
@@ -78,22 +79,13 @@ def _single(node: ir.Node) -> bool:
     return len(node.inputs) == 1
 
 
-_TABLE: dict[str, Callable[[ir.Node], bool]] = {
-    "Identity": _always,
-    "Dropout": _idle_dropout,
-    "Cast": _same_dtype,
-    "Reshape": _same_shape,
-    "Flatten": _same_shape,
-    "Squeeze": _same_shape,
-    "Unsqueeze": _same_shape,
-    "Expand": _same_shape,
-    "Tile": _same_shape,
-    "Pad": _same_shape,
-    "Slice": _forward_slice,
-    "Transpose": _identity_permutation,
-    "Concat": _single,
-    "Sum": _single,
-    "Max": _single,
-    "Min": _single,
-    "Mean": _single,
+_TABLE: dict[tuple[str, str], Callable[[ir.Node], bool]] = {
+    ("", "Identity"): _always,
+    ("", "Dropout"): _idle_dropout,
+    ("", "Cast"): _same_dtype,
+    **{("", name): _same_shape for name in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Pad")},
+    (registry.GRAD_DOMAIN, "SumTo"): _same_shape,
+    ("", "Slice"): _forward_slice,
+    ("", "Transpose"): _identity_permutation,
+    **{("", name): _single for name in ("Concat", "Sum", "Max", "Min", "Mean")},
 }

@@ -52,6 +52,8 @@ def _expand_schema_bodies(model: ir.Model, wanted: Wanted) -> bool:
             continue
         found += 1
         body.domain, body.name, body.overload = "striate.body", f"{node.op_type}_{found}", ""
+        for imported in body.opset_import:
+            imported.version = model.graph.opset_imports.get(imported.domain, imported.version)
         function = ir.serde.deserialize_function(body)
         model.functions[function.identifier()] = function
         model.graph.opset_imports["striate.body"] = 1
@@ -62,12 +64,13 @@ def _expand_schema_bodies(model: ir.Model, wanted: Wanted) -> bool:
 def schema_body(node: ir.Node, version: int) -> onnx.FunctionProto | None:
     """The specification's function body of a node, or None; attribute defaults are written onto the node."""
     try:
-        schema = onnx.defs.get_schema(node.op_type, version, "" if node.domain == "ai.onnx" else node.domain)
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
     except onnx.defs.SchemaError:
         return None
     body = _context_free(schema, version) or _for_context(schema, node, version)
     if body is None:
         return None
+    del body.output[len(node.outputs) :]  # bodies need not compute optional outputs that nobody asked for
     for name, attribute in schema.attributes.items():
         if name not in node.attributes and attribute.default_value.type:
             node.attributes[name] = ir.serde.deserialize_attribute(attribute.default_value)

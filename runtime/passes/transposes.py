@@ -38,7 +38,7 @@ def run(model: ir.Model) -> bool:
 
 
 def _visit(graph: ir.Graph, node: ir.Node) -> bool:
-    if node.domain not in ("", "ai.onnx") or not node.inputs or len(node.outputs) != 1:
+    if node.domain or not node.inputs or len(node.outputs) != 1:
         return False
     if node.op_type == "Transpose":
         return _merge(graph, node)
@@ -52,7 +52,7 @@ def _visit(graph: ir.Graph, node: ir.Node) -> bool:
 def _perm_of(value: ir.Value | None) -> Perm | None:
     """The permutation by which a value is the transpose of another, or None."""
     node = value.producer() if value is not None else None
-    if value is None or node is None or node.op_type != "Transpose" or node.domain not in ("", "ai.onnx"):
+    if value is None or node is None or node.op_type != "Transpose" or node.domain:
         return None
     given = attributes(node).get("perm")
     _, shape = value_type(value)

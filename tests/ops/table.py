@@ -18,8 +18,9 @@ Array = np.ndarray
 class Case:
     """One row: an operator on given inputs.
 
-    Floating-point inputs are float64; the tests cast them to each of `dtypes`. `grad` lists the inputs whose gradient is checked
-    (first and second order); `expect` computes the outputs where the onnx reference cannot (own domain, its known faults).
+    Floating-point inputs are float64; the tests cast them to each of `dtypes`. `grad` lists the inputs whose gradient
+    is checked (first and second order); `expect` computes the outputs where the onnx reference cannot (own domain, its
+    known faults).
     """
 
     op: str
@@ -68,7 +69,7 @@ def real(*shape: int, low: float = -2.0, high: float = 2.0, key: str = "") -> Ar
 
 
 def distinct(*shape: int, key: str = "") -> Array:
-    """Reproducible float64 values at least 0.05 apart and none near zero: for kinks and ties (Max, Relu, pooling, sorting)."""
+    """Reproducible float64 values at least 0.05 apart, none near zero: for kinks and ties (Max, Relu, pooling)."""
     size = int(np.prod(shape))
     values = (np.arange(size) - size // 2 + 0.5) * 0.1
     return np.random.default_rng(zlib.crc32(f"{shape}{key}".encode())).permutation(values).reshape(shape)

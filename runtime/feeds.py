@@ -1,0 +1,127 @@
+"""What a caller gives to a run, checked against the model in onnxruntime's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import dtypes
+from .capi.onnxruntime_pybind11_state import Fail, InvalidArgument, dressed, status
+from .errors import InvalidInput, UnsupportedOperator
+from .model_face import NodeArg
+from .ort_value import OrtValue
+
+_CODES = {f"tensor({name})": code for code, name in dtypes.NAMES.items()}
+
+
+def check(given: Mapping[str, Any], required: Sequence[NodeArg], accepted: Mapping[str, NodeArg]) -> dict[str, Any]:
+    """The arrays to run on.
+
+    Args:
+        given: name → NumPy array, OrtValue, or list (converted to the input's dtype).
+        required: the inputs that must be there.
+        accepted: these and the initializers that may be replaced.
+
+    Raises:
+        InvalidInput: a name is missing or unknown, or a value does not fit its input.
+    """
+    if not isinstance(given, Mapping):
+        raise InvalidInput(f"input_feed is a {type(given).__name__}; expected a dict of input name → array")
+    missing = [argument.name for argument in required if argument.name not in given]
+    if missing:
+        raise InvalidInput(f"Required inputs ({missing}) are missing from input feed ({list(given)}).")
+    return {name: _checked(name, value, accepted) for name, value in given.items()}
+
+
+def check_outputs(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
+    """The outputs to compute: all of them, or those named.
+
+    Raises:
+        InvalidInput: a name the model does not have.
+    """
+    if names is None:
+        return list(known)
+    if isinstance(names, (str, bytes)) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"output_names must be a list of strings or None, not {names!r}")
+    for name in names:
+        if name not in known:
+            raise status(InvalidArgument, f"Invalid output name:{name}", InvalidInput, f"the outputs are {list(known)}")
+    return list(names) or list(known)
+
+
+def _checked(name: str, value: Any, accepted: Mapping[str, NodeArg]) -> Any:
+    argument = accepted.get(name)
+    if argument is None:
+        raise status(InvalidArgument, f"Invalid input name: {name}", InvalidInput, f"the inputs are {list(accepted)}")
+    if argument.type not in _CODES:
+        raise UnsupportedOperator(f"input {name!r} is of type {argument.type or 'unknown'}; only tensors can be fed")
+    expected = dtypes.numpy_dtype(_CODES[argument.type])
+    array = _array(name, value, expected)
+    found = _type_name(array)
+    if found != argument.type:
+        text = f"Unexpected input data type. Actual: ({found}) , expected: ({argument.type})"
+        hint = f"input {name!r} needs {expected}: pass array.astype({str(expected)!r})"
+        raise status(InvalidArgument, text, InvalidInput, hint)
+    _check_shape(name, array.shape, argument.shape)
+    return array
+
+
+def _check_shape(name: str, found: tuple[int, ...], expected: Sequence[int | str | None]) -> None:
+    if not expected:
+        return
+    advice = "Please fix either the inputs/outputs or the model."
+    if len(found) != len(expected):
+        text = f"Invalid rank for input: {name} Got: {len(found)} Expected: {len(expected)} {advice}"
+        raise status(InvalidArgument, text, InvalidInput, f"found shape {list(found)}, expected {list(expected)}")
+    wrong = [(i, d, e) for i, (d, e) in enumerate(zip(found, expected, strict=True)) if isinstance(e, int) and d != e]
+    if wrong:
+        lines = "\n".join(f" index: {i} Got: {d} Expected: {e}" for i, d, e in wrong)
+        text = f"Got invalid dimensions for input: {name} for the following indices\n{lines}\n {advice}"
+        raise status(InvalidArgument, text, InvalidInput, f"found shape {list(found)}, expected {list(expected)}")
+
+
+def _array(name: str, value: Any, expected: np.dtype) -> Any:
+    """`value` as an array: text as Python strings, bytes in the machine's order."""
+    if isinstance(value, OrtValue):
+        return value._array
+    if hasattr(value, "__cuda_array_interface__"):
+        return value
+    if value is None:
+        raise status(
+            Fail, f"Missing Input: {name}", InvalidInput, "None was given; leave out inputs that have a default"
+        )
+    if isinstance(value, list):
+        return _from_list(name, value, expected)
+    if not isinstance(value, np.ndarray):
+        raise dressed(RuntimeError, _not_an_array(name, value), InvalidInput, f"pass a NumPy array for input {name!r}")
+    if value.dtype.kind in "OSUT":
+        return _text(value)
+    return np.asarray(value, value.dtype.newbyteorder("="))
+
+
+def _not_an_array(name: str, value: Any) -> str:
+    if hasattr(value, "__iter__"):
+        return f"Input must be a list of dictionaries or a single numpy array for input '{name}'."
+    return f"Unable to handle object of type {type(value)}"
+
+
+def _from_list(name: str, value: list[Any], expected: np.dtype) -> np.ndarray:
+    try:
+        return _text(np.asarray(value, object)) if expected.kind == "O" else np.asarray(value, expected)
+    except (TypeError, ValueError, OverflowError) as error:
+        hint = f"input {name!r} needs {expected}: {error}"
+        raise dressed(RuntimeError, "Could not create tensor from given input list", InvalidInput, hint) from None
+
+
+def _text(value: np.ndarray) -> np.ndarray:
+    array = np.empty(value.shape, object)
+    for index, item in np.ndenumerate(value):
+        array[index] = item.decode("utf-8", "surrogateescape") if isinstance(item, bytes) else str(item)
+    return array
+
+
+def _type_name(array: Any) -> str:
+    code = dtypes.STRING if array.dtype.kind in "OSUT" else dtypes.ONNX.get(np.dtype(array.dtype))
+    return f"dtype({array.dtype})" if code is None else f"tensor({dtypes.onnx_name(code)})"

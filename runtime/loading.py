@@ -1,0 +1,144 @@
+"""Between a session's arguments and its executor: read, apply the options, say errors in onnxruntime's words."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, status
+from .errors import (
+    EmptyModel,
+    InvalidModel,
+    ModelNotFound,
+    NotAModel,
+    StriateError,
+    UndefinedValue,
+    UnsupportedOperator,
+)
+from .errors import InvalidGraph as BrokenGraph
+from .session_options import GraphOptimizationLevel, SessionOptions
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from .executor import Executor
+
+__all__ = ["executor", "load", "set_seed"]
+
+EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_SEED_VALUES = 1 << 24  # as many whole numbers as a float attribute holds exactly
+_seed: int | None = None
+
+
+def set_seed(seed: int) -> None:
+    """Seeds random operators without a `seed` of their own, in sessions made afterwards; every run draws the same."""
+    global _seed
+    if not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"a seed is an int, not {type(seed).__name__}")
+    _seed = int(seed)
+
+
+def load(source: str | bytes | os.PathLike[str], options: SessionOptions) -> ir.Model:
+    """The model with the options' initializers, dimensions and the process's seed applied.
+
+    Raises:
+        TypeError: neither a path nor bytes.
+        StriateError: see `reader.read`; under onnxruntime's names and words.
+    """
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        raise TypeError(f"Unable to load from type '{type(source)}'")
+    from .reader import read
+
+    try:
+        model = read(source, base_dir=options._entries.get(EXTERNAL_FOLDER))
+    except StriateError as error:
+        path = None if isinstance(source, bytes) else os.fspath(source)
+        raise _in_their_words(error, path) from error
+    _replace_initializers(model, options)
+    _fix_dimensions(model, options)
+    if _seed is not None:
+        _seed_nodes(model, _seed)
+    return model
+
+
+def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
+    """An executor of the model; whatever fails while the graph is prepared is the model's fault."""
+    from .executor import Executor
+
+    optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return Executor(model, device, optimize=optimize)
+    except StriateError as error:
+        raise _in_their_words(error, None) from error
+    except MemoryError as error:
+        raise status(Fail, "the model does not fit into memory", InvalidModel) from error
+    except Exception as error:
+        raise status(Fail, f"This is an invalid model. {' '.join(str(error).split())}", InvalidModel) from error
+
+
+def _in_their_words(error: StriateError, path: str | None) -> StriateError:
+    """Our error in onnxruntime's words; where those say less, our sentence is the note."""
+    where = "" if path is None else f"Load model from {path} failed:"
+    ours = type(error)
+    if isinstance(error, ModelNotFound):
+        return status(NoSuchFile, f"{where}Load model {path} failed. File doesn't exist", ours, str(error))
+    if isinstance(error, NotAModel):
+        text = f"{where}Protobuf parsing failed." if where else "Failed to load model because protobuf parsing failed."
+        return status(InvalidProtobuf, text, ours, str(error))
+    if isinstance(error, EmptyModel):
+        return status(InvalidArgument, f"{where}No graph was found in the protobuf.", ours, str(error))
+    if isinstance(error, UndefinedValue):
+        return status(InvalidArgument, f"{where}{error}", ours)
+    if isinstance(error, UnsupportedOperator):
+        return status(InvalidGraph, f"{where}{error}", ours)
+    if isinstance(error, BrokenGraph):
+        return status(InvalidGraph, f"{where}This is an invalid model. {error}", ours)
+    return status(Fail, f"{where}{error}", ours)
+
+
+def _replace_initializers(model: ir.Model, options: SessionOptions) -> None:
+    import onnx_ir as ir
+
+    for name, value in options._initializers.items():
+        if name in model.graph.initializers:
+            tensor = ir.tensor(value.numpy(), name=name)
+            target = model.graph.initializers[name]
+            target.const_value, target.shape, target.dtype = tensor, ir.Shape(tensor.shape.numpy()), tensor.dtype
+
+
+def _fix_dimensions(model: ir.Model, options: SessionOptions) -> None:
+    import onnx_ir as ir
+
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        shape = value.shape
+        if shape is not None and (options._dimensions or options._denotations):
+            denotations = [shape.get_denotation(i) for i in range(len(shape))]
+            value.shape = ir.Shape(
+                [_size(d, note, options) for d, note in zip(shape, denotations, strict=True)], denotations
+            )
+
+
+def _size(dim: int | ir.SymbolicDim, denotation: str | None, options: SessionOptions) -> int | str | None:
+    if isinstance(dim, int):
+        return dim
+    if dim.value in options._dimensions:
+        return options._dimensions[str(dim.value)]
+    return options._denotations.get(denotation, dim.value) if denotation else dim.value
+
+
+def _seed_nodes(model: ir.Model, seed: int) -> None:
+    """Every node that draws gets a seed of its own."""
+    import onnx_ir as ir
+
+    from . import random
+    from .ops import registry
+
+    for i, node in enumerate(model.graph.all_nodes()):
+        operator = registry.find(node.domain, node.op_type, model.graph.opset_imports.get(node.domain, 1))
+        if operator is None or operator.deterministic or "seed" not in operator.attributes or "seed" in node.attributes:
+            continue
+        own = random.derive(seed, "session", i) % _SEED_VALUES
+        integer = node.op_type == "Dropout"  # the one such operator whose seed the specification makes an integer
+        node.attributes["seed"] = ir.AttrInt64("seed", own) if integer else ir.AttrFloat32("seed", float(own))

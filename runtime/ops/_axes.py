@@ -1,0 +1,76 @@
+"""Axes, shapes and indices from a model, checked before anything is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..errors import InvalidInput
+
+
+def axis_in(axis: int, rank: int) -> int:
+    """`axis` counted from the front, for a tensor of the given rank.
+
+    Raises:
+        InvalidInput: if there is no such axis.
+    """
+    if not -rank <= axis < rank:
+        raise InvalidInput(f"axis {axis} does not exist in a tensor of rank {rank}; expected -{rank} to {rank - 1}")
+    return axis % rank
+
+
+def axes_in(axes: Iterable[int], rank: int) -> tuple[int, ...]:
+    """All `axes` counted from the front.
+
+    Raises:
+        InvalidInput: if one does not exist or occurs twice.
+    """
+    found = tuple(axis_in(axis, rank) for axis in axes)
+    if len(set(found)) < len(found):
+        raise InvalidInput(f"axes {list(found)} name an axis twice")
+    return found
+
+
+def shape_from(dims: Iterable[int]) -> tuple[int, ...]:
+    """`dims` as a shape.
+
+    Raises:
+        InvalidInput: if a dimension is negative.
+    """
+    shape = tuple(int(d) for d in dims)
+    if any(d < 0 for d in shape):
+        raise InvalidInput(f"shape {list(shape)} has a negative dimension")
+    return shape
+
+
+def same_length(**vectors: Sequence[Any] | None) -> None:
+    """Checks that the given vectors, `None` apart, are equally long.
+
+    Raises:
+        InvalidInput: if they are not.
+    """
+    lengths = {name: len(vector) for name, vector in vectors.items() if vector is not None}
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise InvalidInput(f"these must have equally many elements: {found}")
+
+
+def in_range(indices: Any, size: int, axis: int) -> Any:
+    """`indices` along an axis of the given size, negative ones counted from its end.
+
+    Raises:
+        InvalidInput: if one lies outside [-size, size - 1].
+    """
+    below = indices < 0
+    if ((indices < -size) | (indices >= size)).any():
+        low, high = int(indices.min()), int(indices.max())
+        raise InvalidInput(
+            f"indices along axis {axis} run from {low} to {high}, but the axis has {size} elements: "
+            f"expected {-size} to {size - 1}"
+        )
+    return indices + below * size
+
+
+def inverse(perm: Sequence[int]) -> list[int]:
+    """The permutation that undoes `perm`."""
+    return sorted(range(len(perm)), key=perm.__getitem__)

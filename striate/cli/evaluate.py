@@ -1,0 +1,61 @@
+"""`striate evaluate`"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from .options import Batch, Data, Device
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A .striate or .onnx file.")],
+    data: Data = "digits",
+    part: Annotated[
+        Literal["test", "train", "all"], typer.Option(help="Which part, where the data has parts of its own.")
+    ] = "test",
+    batch_size: Batch = 256,
+    device: Device = "cpu",
+) -> None:
+    """Measures a model's accuracy, in all and for each class.
+
+    Examples:
+
+        striate evaluate run/lenet5.striate --data digits
+
+        striate evaluate lenet5.onnx --data mnist/ --part test
+    """
+    import numpy as np
+
+    from .console import facts, grid, show
+    from .sources import predictor
+    from .training import accuracy
+
+    ready = predictor(model, device)
+    dataset = ready.load(data, None if part == "all" else part)
+    outputs = ready.predict(dataset.x, batch_size)
+    overall = accuracy(outputs, dataset.y, model)
+    guessed = outputs.argmax(1)
+    right = np.bincount(dataset.y[guessed == dataset.y], minlength=len(dataset.classes))
+    rows = []
+    for i, (name, total) in enumerate(zip(dataset.classes, dataset.counts(), strict=True)):
+        wrong = guessed[(dataset.y == i) & (guessed != i)]
+        most = int(np.bincount(wrong).argmax()) if wrong.size else None
+        mistaken = "" if most is None else dataset.classes[most] if most < len(dataset.classes) else str(most)
+        rows.append((name, total, f"{right[i] / total:.2%}" if total else "–", total - right[i], mistaken))
+    columns = {
+        "class": "left",
+        "examples": "right",
+        "accuracy": "right",
+        "errors": "right",
+        "most often taken for": "left",
+    }
+    show(grid("", columns, rows))
+    measured = {"model": ready.name, "data": f"{dataset.name}, {len(dataset):,} examples", "accuracy": f"{overall:.2%}"}
+    picked = outputs[np.arange(len(outputs)), dataset.y]
+    if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-3):
+        measured["cross-entropy"] = f"{-np.log(np.maximum(picked, 1e-30)).mean():.4f}"
+    show(facts("", measured))

@@ -1,0 +1,84 @@
+"""Files given as a model's inputs: `.npy`, `.npz` and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.errors import InvalidInput
+from .sources import image_input
+
+__all__ = ["read_inputs"]
+
+
+def read_inputs(session: Any, given: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays by input name.
+
+    Args:
+        session: an `InferenceSession`.
+        given: `path` or `name=path`; an `.npz` file may hold several inputs under their names. Paths without a name
+            go to the inputs in order.
+
+    Raises:
+        InvalidInput: if a file cannot be read, or there is no such input.
+    """
+    specs = {v.name: v for v in session.get_inputs()}
+    feeds: dict[str, np.ndarray] = {}
+    for text in given:
+        name, path = _named(text, specs)
+        if path.suffix == ".npz" and not name:
+            from ..trainer.data import read_npz
+
+            feeds |= read_npz(_existing(path))
+            continue
+        free = [n for n in specs if n not in feeds]
+        name = name or (free[0] if free else "")
+        if name not in specs:
+            raise InvalidInput(f"input {text!r}: the model has no such input; its inputs are {list(specs)}")
+        feeds[name] = _read(path, specs[name])
+    return feeds
+
+
+def _named(text: str, specs: dict[str, Any]) -> tuple[str, Path]:
+    """`name=path` where the model has an input of that name, or where no such file exists."""
+    name, equals, rest = text.partition("=")
+    return (name, Path(rest)) if equals and (name in specs or not Path(text).exists()) else ("", Path(text))
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise InvalidInput(f"input file {str(path)!r} does not exist")
+    return path
+
+
+def _read(path: Path, spec: Any) -> np.ndarray:
+    from ..trainer.data import read_npy, read_npz
+
+    suffix = _existing(path).suffix.lower()
+    if suffix == ".npy":
+        return read_npy(path)
+    if suffix == ".npz":
+        arrays = read_npz(path)
+        if len(arrays) != 1:
+            raise InvalidInput(f"{path}: holds the arrays {list(arrays)}; expected one, for input {spec.name!r}")
+        return next(iter(arrays.values()))
+    return _picture(path, spec)
+
+
+def _picture(path: Path, spec: Any) -> np.ndarray:
+    """A batch of one picture as the input wants it: [0, 1] for floating point, 0 to 255 for uint8."""
+    from ..trainer.data import read_image
+
+    images = image_input(spec.shape)
+    if images is None:
+        raise InvalidInput(f"{path}: input {spec.name!r} has shape {spec.shape}; a picture needs four dimensions")
+    pixels = images.arrange(read_image(path, images.size, images.channels)[None])
+    if spec.type == "tensor(uint8)":
+        return np.rint(pixels * 255).astype(np.uint8)
+    wanted = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(spec.type)
+    if wanted is None:
+        raise InvalidInput(f"{path}: input {spec.name!r} is {spec.type}; a picture needs floating point or uint8")
+    return pixels.astype(wanted)

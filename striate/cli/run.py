@@ -1,0 +1,88 @@
+"""`striate run`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .options import Device
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["run"]
+
+SHOWN = 8
+"""Examples of a batch whose classes are shown."""
+
+
+def run(
+    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    input: Annotated[
+        list[str], typer.Option("--input", "-i", help="`FILE` or `NAME=FILE`: .npy, .npz or a picture; repeatable.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="An .npz file for the outputs.")] = None,
+    top: Annotated[int, typer.Option(min=0, help="Show so many of the largest scores of each example.")] = 5,
+    device: Device = "cpu",
+) -> None:
+    """Runs an ONNX file on arrays or pictures.
+
+    Examples:
+
+        striate run lenet5.onnx --input seven.png
+
+        striate run m.onnx --input x=a.npy --input y=b.npy --output out.npz
+    """
+    import io
+
+    import numpy as np
+
+    from ..runtime import InferenceSession
+    from ..runtime.errors import InvalidInput
+    from ..runtime.files import atomic_write
+    from .console import grid, say, show
+    from .inputs import read_inputs
+    from .sources import checked_file, class_names, providers
+
+    if output is not None and not output.parent.is_dir():
+        raise InvalidInput(f"cannot write {output}: there is no folder {str(output.parent)!r}")
+    session = InferenceSession(str(checked_file(model)), providers=providers(device))
+    names = [v.name for v in session.get_outputs()]
+    results = [np.asarray(r) for r in session.run(None, read_inputs(session, input))]
+    columns = {"output": "left", "shape": "left", "dtype": "left", "min": "right", "mean": "right", "max": "right"}
+    show(
+        grid(
+            "",
+            columns,
+            [
+                (n, "×".join(map(str, r.shape)) or "scalar", r.dtype, *_range(r))
+                for n, r in zip(names, results, strict=True)
+            ],
+        )
+    )
+    classes = class_names(session.get_modelmeta().custom_metadata_map)
+    for name, result in zip(names, results, strict=True):
+        if top and result.ndim == 2 and result.shape[1] > 1 and result.dtype.kind == "f":
+            show(grid(f"largest of {name}", {"example": "right", "classes": "left"}, _top(result, top, classes)))
+    if output is not None:
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **dict(zip(names, results, strict=True)))
+        atomic_write(output, buffer.getvalue())
+        say(f"wrote {output}")
+
+
+def _range(result: np.ndarray) -> tuple[str, str, str]:
+    if result.size == 0 or result.dtype.kind not in "fiub":
+        return ("", "", "")
+    return (f"{result.min():.5g}", f"{result.mean():.5g}", f"{result.max():.5g}")
+
+
+def _top(result: np.ndarray, top: int, classes: tuple[str, ...]) -> list[tuple[int, str]]:
+    rows = []
+    for i, scores in enumerate(result[:SHOWN]):
+        best = (-scores).argsort(kind="stable")[:top]
+        named = (f"{classes[c] if c < len(classes) else c} {scores[c]:.4f}" for c in best)
+        rows.append((i, "   ".join(named)))
+    return rows

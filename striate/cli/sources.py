@@ -1,0 +1,173 @@
+"""What a MODEL argument can be — a name, a `.striate` file, an `.onnx` file — as something that predicts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..runtime.errors import InvalidInput, ModelNotFound
+
+if TYPE_CHECKING:
+    from ..trainer import Model
+    from ..trainer.data import Dataset
+
+__all__ = [
+    "ImageInput",
+    "Predictor",
+    "checked_file",
+    "class_names",
+    "image_input",
+    "load_model",
+    "predictor",
+    "providers",
+]
+
+CHANNELS = (1, 3)
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How a model takes images; `size` and `channels` are None where the model leaves them open."""
+
+    size: tuple[int, int] | None
+    channels: int | None
+    channels_first: bool
+
+    def arrange(self, x: np.ndarray) -> np.ndarray:
+        """Images `(N, H, W, C)` in the model's layout."""
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2)) if self.channels_first else x
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model ready to run: `run` takes a batch and returns the first output.
+
+    Attributes:
+        images: how it takes images, or None if its input is something else.
+        classes: the names of its classes, as far as the file knows them.
+    """
+
+    name: str
+    run: Callable[[np.ndarray], np.ndarray]
+    images: ImageInput | None
+    classes: tuple[str, ...]
+
+    def load(self, spec: str, part: str | None = None) -> Dataset:
+        """A data set in the size and channels this model takes."""
+        from ..trainer import data
+
+        if self.images is None:
+            return data.load(spec, part=part)
+        return data.load(spec, self.images.size, self.images.channels, part)
+
+    def predict(self, x: np.ndarray, batch_size: int) -> np.ndarray:
+        """The outputs for all of x, `(N, …)`."""
+        x = self.images.arrange(x) if self.images is not None and x.ndim == 4 else x
+        return np.concatenate([self.run(x[i : i + batch_size]) for i in range(0, len(x), batch_size)])
+
+
+def image_input(shape: Sequence[Any]) -> ImageInput | None:
+    """Reads an input's shape, batch included; None if it cannot be images."""
+    if len(shape) != 4:
+        return None
+    sizes = [d if isinstance(d, int) else None for d in shape]
+    first = sizes[3] not in CHANNELS and sizes[1] in CHANNELS
+    height, width, channels = (sizes[2], sizes[3], sizes[1]) if first else sizes[1:]
+    size = None if height is None or width is None else (height, width)
+    return ImageInput(size, channels if channels in CHANNELS else None, first)
+
+
+def checked_file(spec: str) -> Path:
+    """The path, if there is a file.
+
+    Raises:
+        ModelNotFound: otherwise.
+    """
+    path = Path(spec)
+    if not path.is_file():
+        kind = "is a folder" if path.is_dir() else "does not exist"
+        raise ModelNotFound(f"{spec}: {kind}; expected a model file")
+    return path
+
+
+def load_model(spec: str) -> Model:
+    """The model in a `.striate` file, or a new one by its registered name.
+
+    Raises:
+        InvalidInput: if it is neither.
+    """
+    from .. import models
+
+    if spec in models.names():
+        return models.get(spec)
+    if not spec.endswith(".striate") and not Path(spec).exists():
+        names = ", ".join(models.names())
+        raise InvalidInput(f"model {spec!r} is neither the name of one ({names}) nor a .striate file that exists")
+    return _load(spec)
+
+
+def _load(spec: str) -> Model:
+    from ..trainer import Model
+
+    path = checked_file(spec)
+    if path.suffix == ".onnx":
+        raise InvalidInput(f"{spec}: is an ONNX file; expected a .striate file, which can be trained")
+    return Model.load(path)
+
+
+def predictor(spec: str, device: str = "cpu") -> Predictor:
+    """A `.striate` or `.onnx` file, ready to run on a device."""
+    path = checked_file(spec)
+    return _from_onnx(path, device) if path.suffix != ".striate" else _from_striate(path, device)
+
+
+def _from_striate(path: Path, device: str) -> Predictor:
+    model = _load(str(path))
+    shape = model.input_specs[0][1]
+    facts = getattr(model, "training_facts", None) or {}
+    return Predictor(
+        path.name,
+        lambda x: model.predict(x, batch_size=len(x), device=device),
+        image_input(shape),
+        class_names(facts),
+    )
+
+
+def _from_onnx(path: Path, device: str) -> Predictor:
+    from ..runtime import InferenceSession
+
+    session = InferenceSession(str(path), providers=providers(device))
+    first = session.get_inputs()[0]
+    if len(session.get_inputs()) != 1:
+        names = [v.name for v in session.get_inputs()]
+        raise InvalidInput(f"{path}: has the inputs {names}; expected one, that takes the examples")
+    return Predictor(
+        path.name,
+        lambda x: np.asarray(session.run(None, {first.name: x})[0]),
+        image_input(first.shape),
+        class_names(session.get_modelmeta().custom_metadata_map),
+    )
+
+
+def providers(device: str) -> list[str]:
+    """The execution providers that stand for a device."""
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        raise InvalidInput(f"device {device!r} is unknown; expected 'cpu' or 'cuda'")
+    return ["CPUExecutionProvider"] if kind == "cpu" else ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+def class_names(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Written by training: a list, or that list as JSON."""
+    found = facts.get("classes", ())
+    if isinstance(found, str):
+        try:
+            found = json.loads(found)
+        except ValueError:
+            return ()
+    return tuple(str(n) for n in found) if isinstance(found, (list, tuple)) else ()

@@ -1,0 +1,187 @@
+"""Runs rows of the case table: through the executor, straight through a kernel, and through the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from striate.runtime.builder import attributes
+from striate.runtime.dtypes import NUMPY, is_float, onnx_dtype
+from striate.runtime.engines.arrays import ArraysEngine, to_host
+from striate.runtime.executor import Executor
+from striate.runtime.ops import registry
+
+from .cases import CASES
+from .table import Case
+
+Arrays = list[np.ndarray | None]
+
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "float64": (1e-9, 1e-11),
+    "float32": (1e-5, 1e-6),
+    "float16": (4e-3, 2e-3),
+    "bfloat16": (2e-2, 1e-2),
+    "float8_e4m3fn": (0.13, 0.02),
+    "float8_e4m3fnuz": (0.13, 0.02),
+    "float8_e5m2": (0.26, 0.02),
+    "float8_e5m2fnuz": (0.26, 0.02),
+    "complex64": (1e-5, 1e-6),
+    "complex128": (1e-9, 1e-11),
+}
+"""(relative, absolute) by dtype of the result; every other dtype must agree exactly."""
+
+EXCEPTIONS: dict[tuple[str, str], tuple[float, float, str]] = {}
+"""(operator, dtype of the result) → (relative, absolute, why the table above does not hold)."""
+
+
+def rows() -> list[tuple[Case, str]]:
+    """(case, dtype) for all cases; a case without floating-point inputs has the one row `as given`."""
+    return [(case, dtype) for case in CASES for dtype in (case.dtypes if has_floats(case) else ("as given",))]
+
+
+def row_id(row: tuple[Case, str]) -> str:
+    return f"{row[0].id}-{row[1].replace(' ', '-')}"
+
+
+def has_floats(case: Case) -> bool:
+    return any(x is not None and x.dtype == np.float64 for x in case.inputs)
+
+
+def arrays_of(case: Case, dtype: str) -> Arrays:
+    """The inputs of a case with float64 cast to `dtype`; read-only, so that a kernel that writes to them fails."""
+    made: Arrays = []
+    for x in case.inputs:
+        if x is None:
+            made.append(None)
+            continue
+        wanted = named_dtype(dtype) if x.dtype == np.float64 and dtype != "as given" else x.dtype
+        array = x.astype(object if wanted.kind in "UT" else wanted)
+        array.flags.writeable = False
+        made.append(array)
+    return made
+
+
+def named_dtype(name: str) -> np.dtype:
+    return np.dtype(getattr(ml_dtypes, name, name))
+
+
+def operator_of(case: Case) -> registry.Operator:
+    return registry.lookup(case.domain, case.op, case.opset)
+
+
+def node_proto(case: Case) -> onnx.NodeProto:
+    inputs = [f"x{i}" if x is not None else "" for i, x in enumerate(case.inputs)]
+    node = helper.make_node(case.op, inputs, [f"y{i}" for i in range(case.outputs)], name="node", domain=case.domain)
+    node.attribute.extend(_attribute(case, k, v) for k, v in case.attrs.items() if v is not None)
+    return node
+
+
+def model_proto(case: Case, arrays: Arrays) -> onnx.ModelProto:
+    """The case as a model of one node; the outputs' types are left open."""
+    inputs = [
+        helper.make_tensor_value_info(f"x{i}", onnx_dtype(x.dtype), x.shape)
+        for i, x in enumerate(arrays)
+        if x is not None
+    ]
+    outputs = [onnx.ValueInfoProto(name=f"y{i}") for i in range(case.outputs)]
+    graph = helper.make_graph([node_proto(case)], "case", inputs, outputs)
+    return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid(case.domain, case.opset)])
+
+
+def feeds_of(arrays: Arrays) -> dict[str, np.ndarray]:
+    return {f"x{i}": x for i, x in enumerate(arrays) if x is not None}
+
+
+def run_executor(case: Case, arrays: Arrays, engine: str | ArraysEngine = "cpu") -> list[np.ndarray]:
+    executor = Executor(ir.from_proto(model_proto(case, arrays)), engine)
+    return [to_host(y) for y in executor.run(feeds_of(arrays))]
+
+
+def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None) -> list[Any]:
+    """The kernel's results on the engine's device; inputs the operator reads on the host stay there."""
+    operator = operator_of(case)
+    bound = operator.bind(dict(attributes(ir.from_proto(model_proto(case, arrays)).graph[0])))
+    call = engine.bind(operator, bound, case.outputs)
+    given = [x if x is None or i in operator.host else engine.asarray(x) for i, x in enumerate(arrays)]
+    with np.errstate(all="ignore"):
+        result = call(*given, **({} if out is None else {"out": out}))
+    return list(result)[: case.outputs] if isinstance(result, tuple) else [result]
+
+
+def oracle(case: Case, arrays: Arrays) -> list[np.ndarray]:
+    """The right outputs, computed in float64 from the values the (possibly narrower) inputs hold."""
+    wide: Arrays = [
+        x if x is None or case.inputs[i].dtype != np.float64 else x.astype(np.float64) for i, x in enumerate(arrays)
+    ]
+    with np.errstate(all="ignore"):
+        if case.expect is not None:
+            result = case.expect(*wide, **case.attrs)
+            result = result if isinstance(result, (tuple, list)) else (result,)
+        else:
+            result = ReferenceEvaluator(model_proto(case, wide)).run(None, feeds_of(wide))
+    return [np.asarray(y) for y in result]
+
+
+def expected_dtype(case: Case, arrays: Arrays, dtype: str, index: int, wide: np.ndarray) -> np.dtype:
+    """The dtype the specification gives output `index`.
+
+    For domains it does not know, the dtype of the oracle's result, narrowed like the inputs.
+    """
+    inferred = (
+        onnx.shape_inference.infer_shapes(model_proto(case, arrays)).graph.output[index].type.tensor_type.elem_type
+    )
+    if inferred:
+        return NUMPY[inferred]
+    return named_dtype(dtype) if wide.dtype == np.float64 and dtype != "as given" else wide.dtype
+
+
+def assert_close(case: Case, got: np.ndarray, want: np.ndarray) -> None:
+    """`got` equals `want`, up to the tolerances for its dtype."""
+    name = got.dtype.name
+    rtol, atol = EXCEPTIONS.get((case.op, name), TOLERANCES.get(name, (0, 0)))[:2]
+    if not rtol and not atol:
+        np.testing.assert_array_equal(got, want.astype(got.dtype))
+        return
+    wide = np.complex128 if got.dtype.kind == "c" else np.float64
+    with np.errstate(all="ignore"):
+        want = want.astype(got.dtype).astype(wide)
+    np.testing.assert_allclose(got.astype(wide), want, rtol=rtol, atol=atol)
+
+
+def floats(arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [a for a in arrays if is_float(a.dtype)]
+
+
+def _attribute(case: Case, name: str, value: Any) -> onnx.AttributeProto:
+    """An attribute of the type the specification gives it."""
+    kind = _attribute_type(case, name)
+    types = onnx.AttributeProto
+    if isinstance(value, np.ndarray) and kind in (None, types.TENSOR):
+        return helper.make_attribute(name, numpy_helper.from_array(value))
+    if isinstance(value, (bool, np.bool_, np.integer)):
+        value = int(value)
+    if kind == types.FLOAT:
+        value = float(value)
+    if kind == types.FLOATS:
+        value = [float(v) for v in value]
+    if kind == types.INTS:
+        value = [int(v) for v in value]
+    if kind is None and isinstance(value, (list, tuple)) and not value:
+        kind = types.INTS
+    return helper.make_attribute(name, value, attr_type=kind)
+
+
+def _attribute_type(case: Case, name: str) -> int | None:
+    try:
+        schema = onnx.defs.get_schema(case.op, case.opset, case.domain)
+    except onnx.defs.SchemaError:
+        return None
+    found = schema.attributes.get(name)
+    return None if found is None else found.type.value

@@ -1,0 +1,186 @@
+"""Gradients of every row that lists some, first and second order, against central differences in float64.
+
+With fixed random R the scalar L = Σ Y·R is differentiated. The first order is compared element by element. The second
+order differentiates S = Σ dL/dx·v for fixed random v, with respect to the inputs and to R, and is compared along a
+random direction each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from striate.runtime.builder import OPSET, Builder
+from striate.runtime.dtypes import is_float, onnx_dtype
+from striate.runtime.errors import NotDifferentiable
+from striate.runtime.executor import Executor
+from striate.runtime.ops import registry
+from striate.trainer.autodiff import gradients
+
+from .cases import CASES
+from .running import arrays_of, operator_of, run_executor
+from .table import Case
+
+STEP = 1e-5
+RTOL, ATOL = 2e-6, 2e-7
+"""Central differences with STEP are good to about 1e-10; the curvature of the steepest rows needs the rest."""
+ELEMENTS = 64
+"""Inputs with more elements are checked at this many places."""
+
+ROWS = [case for case in CASES if case.grad]
+SECOND = [case for case in ROWS if case.second]
+STATIC: dict[str, str] = {}
+"""Operators whose gradient needs the first dimension of the first input as a number, and why."""
+BATCHED = [case for case in ROWS if 0 in case.grad and case.inputs[0].ndim > 1 and case.op not in STATIC]
+
+
+class Problem:
+    """A case as a graph: the inputs listed in `grad` are its inputs `xs`, all else is constant.
+
+    `ys` are the floating-point outputs, `rs` and `vs` the random tensors. With `batch` the first dimension of the first
+    input is only known by that name.
+    """
+
+    def __init__(self, case: Case, batch: str | None = None) -> None:
+        self.case = case
+        arrays = arrays_of(case, "float64")
+        results = run_executor(case, arrays)
+        self.graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name="graph")
+        self.g = Builder(self.graph)
+        self.feeds: dict[str, np.ndarray] = {}
+        values = [self.input(f"x{i}", x) if i in case.grad else self.g.value(x) for i, x in enumerate(arrays)]
+        if batch:
+            values[0].shape = ir.Shape([batch, *arrays[0].shape[1:]])
+        self.xs = [values[i] for i in case.grad]
+        made = self.g.op(case.op, *values, outputs=case.outputs, name="node", **case.attrs)
+        made = made if isinstance(made, tuple) else (made,)
+        self.ys = [y for y, result in zip(made, results, strict=False) if is_float(result.dtype)]
+        random = np.random.default_rng(7)
+        shapes = [result.shape for result in results if is_float(result.dtype)]
+        self.rs = [self.input(f"r{i}", random.uniform(0.5, 1.5, s)) for i, s in enumerate(shapes)]
+        for r, y in zip(self.rs, self.ys, strict=True):
+            r.shape = y.shape if y.shape is not None else r.shape
+        self.vs = [self.input(f"v{i}", random.uniform(0.5, 1.5, arrays[i].shape)) for i in case.grad]
+
+    def input(self, name: str, array: np.ndarray) -> ir.Value:
+        dtype = ir.DataType(onnx_dtype(array.dtype))
+        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(dtype))
+        self.graph.inputs.append(value)
+        self.feeds[name] = np.array(array)
+        return value
+
+    def first(self) -> list[ir.Value]:
+        found = gradients(self.g, self.ys, self.xs, self.rs)
+        for x, dx in zip(self.xs, found, strict=True):
+            assert dx is not None, f"no gradient reaches {x.name}"
+        return [dx for dx in found if dx is not None]
+
+    def function(self, outputs: Sequence[ir.Value]) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+        """Feeds → the values of `outputs`."""
+        graph_outputs = [self.g.Identity(value) for value in outputs]
+        self.graph.outputs[:] = graph_outputs
+        executor = Executor(ir.Model(self.graph, ir_version=10))
+        names = [str(value.name) for value in graph_outputs]
+        return lambda feeds: executor.run(feeds, names)
+
+    def feed(self, name: str, array: np.ndarray) -> dict[str, np.ndarray]:
+        return {**self.feeds, name: array}
+
+
+def _dot(arrays: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    return sum(float(np.sum(a * b)) for a, b in zip(arrays, others, strict=True))
+
+
+def _difference(function: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray) -> float:
+    return (function(x + STEP * direction) - function(x - STEP * direction)) / (2 * STEP)
+
+
+@pytest.mark.parametrize("case", ROWS, ids=lambda case: case.id)
+def test_first_order(case: Case) -> None:
+    problem = Problem(case)
+    forward = problem.function(problem.ys)
+    found = problem.function(problem.first())(problem.feeds)
+    rs = [problem.feeds[str(r.name)] for r in problem.rs]
+    for value, dx in zip(problem.xs, found, strict=True):
+        name = str(value.name)
+        x = problem.feeds[name]
+        assert dx.shape == x.shape
+        assert dx.dtype == np.float64
+        places = (
+            np.arange(x.size)
+            if x.size <= ELEMENTS
+            else np.random.default_rng(3).choice(x.size, ELEMENTS, replace=False)
+        )
+        for place in places:
+            direction = np.zeros(x.size)
+            direction[place] = 1.0
+            numeric = _difference(
+                lambda a, n=name: _dot(forward(problem.feed(n, a)), rs), x, direction.reshape(x.shape)
+            )
+            np.testing.assert_allclose(dx.flat[place], numeric, RTOL, ATOL, err_msg=f"d/d{name}[{place}]")
+
+
+@pytest.mark.parametrize("case", SECOND, ids=lambda case: case.id)
+def test_second_order(case: Case) -> None:
+    problem = Problem(case)
+    first = problem.first()
+    gradient = problem.function(first)
+    wanted = [*problem.xs, *problem.rs]
+    found = gradients(problem.g, first, wanted, problem.vs)
+    reached = [(x, d) for x, d in zip(wanted, found, strict=True) if d is not None]
+    seconds = dict(
+        zip([x.name for x, _ in reached], problem.function([d for _, d in reached])(problem.feeds), strict=True)
+    )
+    vs = [problem.feeds[str(v.name)] for v in problem.vs]
+    random = np.random.default_rng(11)
+    for value in wanted:
+        name = str(value.name)
+        x = problem.feeds[name]
+        direction = random.uniform(-1, 1, x.shape)
+        numeric = _difference(lambda a, n=name: _dot(gradient(problem.feed(n, a)), vs), x, direction)
+        symbolic = float(np.sum(seconds[name] * direction)) if name in seconds else 0.0
+        np.testing.assert_allclose(symbolic, numeric, 10 * RTOL, 10 * ATOL, err_msg=f"second order, d/d{name}")
+
+
+@pytest.mark.parametrize("case", BATCHED, ids=lambda case: case.id)
+def test_unknown_batch_size(case: Case) -> None:
+    """Training graphs are built before the batch size is known: rules need no number there."""
+    problem, symbolic = Problem(case), Problem(case, batch="N")
+    want = problem.function(problem.first())(problem.feeds)
+    for got, right in zip(symbolic.function(symbolic.first())(symbolic.feeds), want, strict=True):
+        np.testing.assert_allclose(got, right, 1e-12, 1e-12)
+
+
+def _without_gradient() -> list[Case]:
+    """One row for each operator that has no gradient and something to differentiate by."""
+    found: dict[str, Case] = {}
+    for case in CASES:
+        operator = registry.find(case.domain, case.op, OPSET if case.domain == "" else 1)
+        current = operator is registry.find(case.domain, case.op, case.opset)
+        if operator and current and not operator.differentiable and any(x is not None for x in case.inputs):
+            found.setdefault(str(operator), case)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("case", _without_gradient(), ids=lambda case: case.id)
+def test_asking_for_a_gradient_that_is_not_there(case: Case) -> None:
+    """Never a silent zero: the error names the node."""
+    graph = ir.Graph([], [], nodes=[], opset_imports={"": OPSET}, name="graph")
+    g = Builder(graph)
+    values: list[Any] = []
+    for i, x in enumerate(arrays_of(case, case.dtypes[0])):
+        value = None
+        if x is not None:
+            dtype = ir.DataType(onnx_dtype(x.dtype))
+            value = ir.Value(name=f"x{i}", shape=ir.Shape(x.shape), type=ir.TensorType(dtype))
+            value.const_value = ir.tensor(x) if i in operator_of(case).host else None
+            graph.inputs.append(value)
+        values.append(value)
+    made = g.op(case.op, *values, outputs=case.outputs, name="the_node", **case.attrs)
+    y = made[0] if isinstance(made, tuple) else made
+    with pytest.raises(NotDifferentiable, match="the_node"):
+        gradients(g, [y], [v for v in values if v is not None], [y])
