@@ -1,6 +1,7 @@
 """LeNet-5 at batch 64 on NumPy, beside onnxruntime: `python -m benchmarks.lenet`.
 
-Inference alternates between the two in one process, so that both see the same machine; medians and their ratio are printed.
+Inference alternates between the two in one process, so that both see the same machine; medians and their ratio are
+printed.
 """
 
 from __future__ import annotations

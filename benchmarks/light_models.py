@@ -1,7 +1,7 @@
 """The nine ImageNet models inside the onnx package, on NumPy, beside onnxruntime: `python -m benchmarks.light_models`.
 
-Their weights are constants; each is replaced by random values scaled as He et al. (2015) propose, since arithmetic on constants and
-denormals takes another time than on real weights.
+Their weights are constants; each is replaced by random values scaled as He et al. (2015) propose, since arithmetic on
+constants and denormals takes another time than on real weights.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def seconds(session: object, feeds: dict[str, np.ndarray]) -> float:
 
 
 def main() -> None:
-    table = Table("model", "create s", "run s", "limit s", "onnxruntime s", "ratio", "max |difference| / range")
+    table = Table("model", "create s", "run s", "limit s", "onnxruntime s", "ratio", "max |diff| / range")
     for path in sorted(FOLDER.glob("*.onnx")):
         data = with_random_weights(path).SerializeToString()
         begin = time.perf_counter()
@@ -63,7 +63,9 @@ def main() -> None:
         mine, peer = seconds(ours, inputs), seconds(theirs, inputs)
         a, b = ours.run(None, inputs)[0], theirs.run(None, inputs)[0]
         off = np.abs(a - b).max() / np.ptp(b)
-        table.add_row(path.stem, f"{created:.2f}", f"{mine:.3f}", "5", f"{peer:.3f}", f"{mine / peer:.1f}", f"{off:.1e}")
+        table.add_row(
+            path.stem, f"{created:.2f}", f"{mine:.3f}", "5", f"{peer:.3f}", f"{mine / peer:.1f}", f"{off:.1e}"
+        )
     Console().print(table)
 
 

@@ -1,12 +1,12 @@
 """Adds nodes to a graph, with their types inferred: `g.Conv(x, w, strides=[2, 2])`.
 
-Layers, gradient rules and passes all build through here. A Python list or array given as an input becomes a constant; a Python
-number becomes a scalar of the first input's dtype.
+Layers, gradient rules and passes all build through here. A Python list or array given as an input becomes a constant; a
+Python number becomes a scalar of the first input's dtype.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from .inference import annotate, constant, value_type
 from .ops import registry
 
 OPSET = 21
-"""The opset that layers, gradients and passes of training write. Imported models are converted to it before training."""
+"""The opset that layers, gradients and passes write. Imported models are converted to it before training."""
 
 Input = ir.Value | np.ndarray | np.generic | Sequence[int] | Sequence[float] | float | None
 
@@ -66,9 +66,8 @@ class Builder:
         Raises:
             InvalidGraph: if the inputs do not fit the operator.
         """
-        version = self.graph.opset_imports.setdefault("", OPSET)
-        domain = "" if registry.find("", op_type, version) else registry.GRAD_DOMAIN
-        version = version if domain == "" else self.graph.opset_imports.setdefault(domain, 1)
+        domain = registry.GRAD_DOMAIN if registry.find(registry.GRAD_DOMAIN, op_type, 1) else ""
+        version = self.graph.opset_imports.setdefault(domain, 1 if domain else OPSET)
         operator = registry.lookup(domain, op_type, version)
         operator.bind({k: v for k, v in attributes.items() if v is not None})
         like = next((x for x in inputs if isinstance(x, ir.Value)), None)
@@ -94,7 +93,7 @@ class Builder:
         return node.outputs[0] if outputs == 1 else tuple(node.outputs)
 
     def value(self, x: Input, *, like: ir.Value | None = None) -> ir.Value | None:
-        """`x` as a value of the graph: values pass through, numbers take the dtype of `like`, the rest becomes a constant."""
+        """`x` as a value of the graph: numbers take the dtype of `like`, lists and arrays become constants."""
         if x is None or isinstance(x, ir.Value):
             return x
         if isinstance(x, (bool, int, float)) and like is not None and like.dtype is not None:
@@ -208,7 +207,7 @@ def output_name(node_name: str, index: int) -> str:
     return f"{node_name}:{index}" if index else node_name
 
 
-def attributes(node: ir.Node) -> Mapping[str, Any]:
+def attributes(node: ir.Node) -> dict[str, Any]:
     """The attributes of a node as kernels take them: tuples, strings, NumPy arrays."""
     return {name: _plain(a) for name, a in node.attributes.items()}
 

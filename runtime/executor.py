@@ -24,8 +24,8 @@ class Executor:
         device: `cpu`, `cuda`, `cuda:N`, or an engine.
         optimize: run the passes that need no shapes once, now.
         plan_cache: how many shape signatures keep their plan; the least recently used goes first.
-        donate: input name → output name. After `run` the input's array holds the output; such an output cannot be fetched.
-        reuse: share buffers between values whose lifetimes do not meet.
+        donate: input name → output name. After `run` the input's array holds the output; such an output cannot be
+        fetched. reuse: share buffers between values whose lifetimes do not meet.
         guard: an output that must be finite; if it is not, `run` raises before anything donated is written.
 
     Safe to call from several threads, donated inputs excepted.

@@ -40,17 +40,24 @@ class _Context:
         return f"{self.where}: node {_title(node)}"
 
 
-def normalise(proto: onnx.ModelProto) -> None:
-    """`ai.onnx` is another name of the default domain; a negative dimension of an input means it is unknown."""
-    bodies: list[Iterable[onnx.NodeProto]] = [proto.graph.node, *(f.node for f in proto.functions)]
+def normalise(proto: onnx.ModelProto, where: str, limits: Limits) -> None:
+    """`ai.onnx` is another name of the default domain; a negative dimension of an input means it is unknown.
+
+    Raises:
+        LimitExceeded: graphs are nested too deeply for what comes after.
+    """
+    bodies: list[tuple[Iterable[onnx.NodeProto], int]] = [(f.node, 0) for f in (proto.graph, *proto.functions)]
     for imports in (proto.opset_import, *(f.opset_import for f in proto.functions)):
         for entry in imports:
             entry.domain = _domain(entry.domain)
     while bodies:
-        for node in bodies.pop():
+        nodes, depth = bodies.pop()
+        if depth > limits.nesting:
+            raise LimitExceeded(f"{where} has graphs nested more than {limits.nesting} deep")
+        for node in nodes:
             if node.domain == "ai.onnx":
                 node.domain = ""
-            bodies += [graph.node for graph in _subgraphs(node)]
+            bodies += [(graph.node, depth + 1) for graph in _subgraphs(node)]
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
             if dim.HasField("dim_value") and dim.dim_value < 0:
@@ -92,7 +99,7 @@ def check(proto: onnx.ModelProto, where: str, limits: Limits) -> bool:
     functions = {_identity(f): f for f in proto.functions}
     context = _Context(where, limits, functions, check_opsets(proto.opset_import, where))
     _check_value_types(proto.graph, context)
-    _check_graph(proto.graph, (), 1, context)
+    _check_graph(proto.graph, (), context)
     repeated = Counter(_identity(f) for f in proto.functions)
     for identity, function in functions.items():
         name = f"{where}: function {_show(identity[0])}.{identity[1]}"
@@ -101,22 +108,20 @@ def check(proto: onnx.ModelProto, where: str, limits: Limits) -> bool:
         imports = check_opsets(function.opset_import, name) if function.opset_import else context.versions
         references = frozenset((*function.attribute, *(a.name for a in function.attribute_proto)))
         inner = _Context(name, limits, functions, imports, references, nodes=context.nodes)
-        _check_nodes(function, _unique(function.input, "input", name), (), 1, inner)
+        _check_nodes(function, _unique(function.input, "input", name), (), inner)
         context.nodes, context.in_order = inner.nodes, context.in_order and inner.in_order
     _check_recursion(functions, where)
     return context.in_order
 
 
-def _check_graph(graph: onnx.GraphProto, outer: tuple[set[str], ...], depth: int, context: _Context) -> set[str]:
+def _check_graph(graph: onnx.GraphProto, outer: tuple[set[str], ...], context: _Context) -> set[str]:
     """Checks one graph; returns the names it takes from the graphs around it."""
-    if depth > context.limits.nesting:
-        raise LimitExceeded(f"{context.where} has graphs nested more than {context.limits.nesting} deep")
     names = _unique([v.name for v in graph.input], "input", context.where)
     weights = _unique([t.name for t in graph.initializer], "initializer", context.where)
-    return _check_nodes(graph, names | weights, outer, depth, context)
+    return _check_nodes(graph, names | weights, outer, context)
 
 
-def _check_nodes(body: Body, names: set[str], outer: tuple[set[str], ...], depth: int, context: _Context) -> set[str]:
+def _check_nodes(body: Body, names: set[str], outer: tuple[set[str], ...], context: _Context) -> set[str]:
     context.nodes += len(body.node)
     if context.nodes > context.limits.nodes:
         raise LimitExceeded(f"{context.where} has more than {context.limits.nodes:,} nodes")
@@ -141,7 +146,7 @@ def _check_nodes(body: Body, names: set[str], outer: tuple[set[str], ...], depth
                     f"of a previous node; it is read by node {_title(node)}"
                 )
         for graph in _subgraphs(node):
-            used |= _check_graph(graph, scopes, depth + 1, context)
+            used |= _check_graph(graph, scopes, context)
         reads.append({producers[name] for name in used if name in producers})
         captured |= used - local
     _check_order(body.node, reads, context)

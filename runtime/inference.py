@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 import onnx
@@ -105,7 +105,7 @@ def _from_proto(proto: onnx.TypeProto) -> ir.TypeAndShape:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _schema(name: str, version: int, domain: str) -> onnx.defs.OpSchema | None:
     try:
         return onnx.defs.get_schema(name, version, domain)

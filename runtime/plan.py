@@ -1,4 +1,4 @@
-"""A graph and concrete input shapes become a Plan: bound kernels over numbered slots, with lifetimes and one arena of buffers."""
+"""A graph and concrete input shapes become a Plan: bound kernels over numbered slots, with lifetimes and one arena."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ class Step:
 class Plan:
     """What the executor runs: no operator names matter any more.
 
-    `values` holds the constants in their slots and None elsewhere (slot 0 is the absent input). `copied` are the outputs whose
-    memory belongs to somebody else; `donated` pairs the slots of an input and the output to be written over it at the end. The first
-    `guarded` steps compute the guarded output and write over no donated input.
+    `values` holds the constants in their slots and None elsewhere (slot 0 is the absent input). `copied` are the
+    outputs whose memory belongs to somebody else; `donated` pairs the slots of an input and the output to be written
+    over it at the end. The first `guarded` steps compute the guarded output and write over no donated input.
     """
 
     feeds: dict[str, int]
@@ -193,7 +193,9 @@ class _Layout:
             target = self.donate.get(value)
             if buffer is None:
                 pass
-            elif target is not None and last.get(target, -1) <= i and self._may_overwrite(operator, node, target, buffer):
+            elif (
+                target is not None and last.get(target, -1) <= i and self._may_overwrite(operator, node, target, buffer)
+            ):
                 outs[i] = -1 - self.slots[target]
                 in_place.add(value)
             elif self.reuse and last[value] < len(self.nodes):
@@ -239,7 +241,7 @@ class _Layout:
         steps = []
         for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
             try:
-                bound = operator.bind(dict(attributes(node)))
+                bound = operator.bind(attributes(node))
             except InvalidGraph as error:
                 raise InvalidGraph(f"node {node.name!r}: {error}") from None
             call = self.engine.bind(operator, bound, len(node.outputs))

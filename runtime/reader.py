@@ -39,7 +39,7 @@ class Limits:
 
     Attributes:
         model_bytes: of the model file itself; protobuf cannot hold more than 2 GiB.
-        nesting: graphs inside graphs (branches and loop bodies).
+        nesting: of graphs inside graphs (branches and loop bodies).
         nodes: in all graphs and functions together.
         rank: dimensions of a tensor; NumPy has no more than 64.
         tensor_bytes: of any single stored tensor.
@@ -91,7 +91,7 @@ def read(
     with _no_other_errors(where):
         proto = _parse(data, where, limits)
         _header(proto, where)
-        graph_checks.normalise(proto)
+        graph_checks.normalise(proto, where, limits)
         external = tensor_checks.check(proto, folder, where, limits)
         in_order = graph_checks.check(proto, where, limits)
         model = ir.serde.deserialize_model(proto)

@@ -253,7 +253,8 @@ def _number(entries: dict[str, str], key: str, default: int, label: str) -> int:
 
 def _map(folder: Path, location: str, label: str) -> np.ndarray:
     """The bytes of a regular file below `folder`, reached without links."""
-    if not location or "\0" in location:
+    parts = PurePosixPath(location).parts
+    if not parts or "\0" in location:
         raise InvalidModel(f"{label} names no file: location is {location!r}")
     for path in (PurePosixPath(location), PureWindowsPath(location)):
         if path.anchor:
@@ -262,7 +263,7 @@ def _map(folder: Path, location: str, label: str) -> np.ndarray:
             raise InvalidModel(f"{label} leaves the model's folder: {location!r}; only files in that folder are read")
     file = folder
     try:
-        for part in PurePosixPath(location).parts:
+        for part in parts:
             file = file / part
             found = os.lstat(file)
             if stat.S_ISLNK(found.st_mode):

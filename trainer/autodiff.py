@@ -1,8 +1,8 @@
 """Reverse-mode differentiation, graph → graph: the gradient is more nodes of the same graph.
 
-Each operator's rule stands beside its kernel in `runtime/ops`; what is here walks the graph backwards, adds up what arrives at a
-value from several readers, and undoes broadcasting, once for all rules. Because rules only add nodes, `gradients` of `gradients`
-is the second order.
+Each operator's rule stands beside its kernel in `runtime/ops`; what is here walks the graph backwards, adds up what
+arrives at a value from several readers, and undoes broadcasting, once for all rules. Because rules only add nodes,
+`gradients` of `gradients` is the second order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def gradients(
         For each x a value of its shape, or None where no y depends on it.
 
     Raises:
-        NotDifferentiable: if a path from an x to a y leads through an operator without a gradient; the message names the node.
+        NotDifferentiable: if a path from an x to a y leads through an operator without a gradient; the message names
+        the node.
     """
     nodes = list(g.graph)
     arrived: Gradients = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What happens between steps and epochs, under Keras's names: progress, early stopping, checkpoints, logs, learning rates."""
+"""What happens between steps and epochs, under Keras's names: progress, stopping, checkpoints, logs, learning rates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Logs = Mapping[str, float]
 
 
 class Callback:
-    """Base: override what you need. `self.model` is the model in training, `self.params` has epochs, steps, samples and verbose."""
+    """Base: override what you need. `self.params` has epochs, steps, samples and verbose."""
 
     model: Model
     params: dict[str, Any]
@@ -65,7 +65,7 @@ class CallbackList:
 
 
 class History(Callback):
-    """What `fit` returns: `history["val_accuracy"]` is a list with one number per epoch; `epoch` the epochs' numbers."""
+    """What `fit` returns: `history["val_accuracy"]` has one number per epoch; `epoch` the epochs' numbers."""
 
     def __init__(self) -> None:
         self.history: dict[str, list[float]] = {}

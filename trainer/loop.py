@@ -322,7 +322,8 @@ def _labels(model: Model, training: Training, y: Any) -> Arrays:
     specs = model.output_specs
     if not len(given) == len(specs) == len(training.losses):
         raise InvalidInput(
-            f"{len(specs)} outputs, {len(training.losses)} losses and {len(given)} label arrays; expected as many of each"
+            f"{len(specs)} outputs, {len(training.losses)} losses and {len(given)} label arrays; "
+            "expected as many of each"
         )
     return [
         _class_numbers(a, name, shape, loss)
@@ -350,7 +351,8 @@ def _class_numbers(array: np.ndarray, name: str, shape: Sequence[int | None], lo
         where = np.argwhere(bad)[0].tolist()
         found = array[tuple(where)]
         raise InvalidInput(
-            f"label {found} at position {where[0] if len(where) == 1 else where} is out of range; expected 0 to {(classes or 0) - 1}"
+            f"label {found} at position {where[0] if len(where) == 1 else where} is out of range; "
+            f"expected 0 to {(classes or 0) - 1}"
         )
     return array
 
@@ -391,9 +393,9 @@ def _explain(training: Training, feeds: Mapping[str, Any], batch: int) -> str:
     names = [str(v.name) for v in values]
     for name, array in zip(names, Executor(model, training.device, optimize=False).run(feeds, names), strict=True):
         if not np.isfinite(to_host(array)).all():
-            node = producers[name]
-            assert node is not None
-            return f"{where}: the first value that is not finite is {name!r}, from node {node.name!r} ({node.op_type}); {_ADVICE}"
+            made = producers[name]
+            by = f"from node {made.name!r} ({made.op_type})" if made is not None else ""
+            return f"{where}: the first value that is not finite is {name!r}, {by}; {_ADVICE}"
     return f"{where}; {_ADVICE}"
 
 

@@ -1,6 +1,7 @@
 """Losses under Keras's names, each a few nodes added to the graph of a training step.
 
-A loss object is called with a builder, the labels and the model's output, and returns the mean over all samples as a scalar.
+A loss object is called with a builder, the labels and the model's output, and returns the mean over all samples as a
+scalar.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class Loss:
     """Base of the losses: `per_sample` gives one number for each sample (and position), the loss is their mean.
 
     Attributes:
-        sparse: labels are class numbers (int64) of one rank less than the output; otherwise they have the output's shape.
+        sparse: labels are class numbers (int64) of one rank less than the output; otherwise they have the output's
+        shape.
     """
 
     sparse = False
@@ -134,8 +136,8 @@ class CosineSimilarity(Loss):
 class _Crossentropy(Loss):
     """`from_logits`: the model's output has not been through softmax or sigmoid.
 
-    Where the output comes straight from that activation, the loss is computed from the activation's input: the same value, without
-    the loss of digits.
+    Where the output comes straight from that activation, the loss is computed from the activation's input: the same
+    value, without the loss of digits.
     """
 
     def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0, name: str | None = None) -> None:
@@ -235,9 +237,20 @@ def _classes_second(g: Builder, scores: ir.Value) -> ir.Value:
 
 
 _LOSSES: tuple[type[Loss], ...] = (
-    MeanSquaredError, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredLogarithmicError, Huber, LogCosh, Poisson,
-    KLDivergence, Hinge, CosineSimilarity, CategoricalCrossentropy, SparseCategoricalCrossentropy, BinaryCrossentropy,
-)  # fmt: skip
+    MeanSquaredError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Huber,
+    LogCosh,
+    Poisson,
+    KLDivergence,
+    Hinge,
+    CosineSimilarity,
+    CategoricalCrossentropy,
+    SparseCategoricalCrossentropy,
+    BinaryCrossentropy,
+)
 NAMES: dict[str, type[Loss]] = {
     **{snake_case(cls.__name__): cls for cls in _LOSSES},
     "mse": MeanSquaredError,

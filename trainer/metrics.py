@@ -1,7 +1,7 @@
 """Metrics under Keras's names, as graph nodes.
 
-Every metric is a ratio of two sums over a batch; over an epoch both are added up before dividing, so the last, smaller batch counts
-for what it is, and precision and recall are exact.
+Every metric is a ratio of two sums over a batch; over an epoch both are added up before dividing, so the last, smaller
+batch counts for what it is, and precision and recall are exact.
 """
 
 from __future__ import annotations
@@ -129,8 +129,14 @@ class LossMetric(Metric):
 
 
 _METRICS: tuple[type[Metric], ...] = (
-    SparseCategoricalAccuracy, CategoricalAccuracy, SparseTopKCategoricalAccuracy, BinaryAccuracy, Precision, Recall, LossMetric,
-)  # fmt: skip
+    SparseCategoricalAccuracy,
+    CategoricalAccuracy,
+    SparseTopKCategoricalAccuracy,
+    BinaryAccuracy,
+    Precision,
+    Recall,
+    LossMetric,
+)
 NAMES: dict[str, type[Metric]] = {snake_case(cls.__name__): cls for cls in _METRICS}
 ACCURACY = ("accuracy", "acc")
 """The accuracy that fits the loss and the output, as in Keras: sparse, binary or categorical."""
@@ -146,7 +152,8 @@ def get(metric: str | Metric | dict[str, Any]) -> str | Metric:
         return metric
     if isinstance(metric, str) and metric in losses.NAMES:
         return LossMetric(metric, name=metric)
-    found: Metric = resolve(metric, {**dict.fromkeys(ACCURACY), **NAMES}, "metric")
+    known: dict[str, Any] = {**dict.fromkeys(ACCURACY), **NAMES}
+    found: Metric = resolve(metric, known, "metric")
     return found
 
 
@@ -161,7 +168,7 @@ def _accuracy(loss: Loss, y_pred: ir.Value) -> type[Metric]:
         return SparseCategoricalAccuracy
     return (
         BinaryAccuracy
-        if shape and shape[-1] == 1 or isinstance(loss, losses.BinaryCrossentropy)
+        if (shape and shape[-1] == 1) or isinstance(loss, losses.BinaryCrossentropy)
         else CategoricalAccuracy
     )
 

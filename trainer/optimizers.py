@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import onnx_ir as ir
@@ -28,7 +29,7 @@ class Optimizer:
         global_clipnorm: bound on the L2 norm of all gradients together.
     """
 
-    slots: dict[str, float] = {}
+    slots: Mapping[str, float] = MappingProxyType({})
     """State kept for every parameter: name → initial value."""
 
     def __init__(
@@ -87,7 +88,7 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """Gradient descent, with momentum: m ← momentum·m − rate·g; w ← w + m (Nesterov: w + momentum·m − rate·g)."""
+    """With momentum: m ← momentum·m − rate·g; w ← w + m (Nesterov: w + momentum·m − rate·g)."""
 
     def __init__(
         self, learning_rate: float | Schedule = 0.01, momentum: float = 0.0, nesterov: bool = False, **kwargs: Any
@@ -109,7 +110,7 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """v ← rho·v + (1 − rho)·g²; w ← w − rate·g / √(v + ε), optionally centred and with momentum (Hinton's lecture 6e)."""
+    """v ← rho·v + (1 − rho)·g²; w ← w − rate·g / √(v + ε), centred or with momentum if wanted (Hinton's lecture 6e)."""
 
     def __init__(
         self,
@@ -122,9 +123,8 @@ class RMSprop(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
-        self.slots = {"velocity": 0.0}
-        self.slots |= {"average_gradient": 0.0} if centered else {}
-        self.slots |= {"momentum": 0.0} if momentum else {}
+        kept = {"velocity": True, "average_gradient": centered, "momentum": bool(momentum)}
+        self.slots = {name: 0.0 for name, wanted in kept.items() if wanted}
 
     def update(self, g: Builder, shared: Any, w: ir.Value, dw: ir.Value, slots: Slots) -> tuple[ir.Value, Slots]:
         new = {"velocity": _average(g, slots["velocity"], g.Mul(dw, dw), self.rho)}
@@ -161,7 +161,7 @@ class Adagrad(Optimizer):
 class Adam(Optimizer):
     """m, v: running means of g and g²; w ← w − rate·√(1 − β₂ᵗ)/(1 − β₁ᵗ) · m / (√v + ε) (Kingma & Ba 2015)."""
 
-    slots = {"momentum": 0.0, "velocity": 0.0}
+    slots = MappingProxyType({"momentum": 0.0, "velocity": 0.0})
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class ExponentialDecay(Schedule):
 
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
-    """Half a cosine from the initial rate to alpha · initial; first a linear rise to `warmup_target` if there are warmup steps."""
+    """Half a cosine from the initial rate to alpha · initial, after a linear rise to `warmup_target` if given."""
 
     initial_learning_rate: float
     decay_steps: int

@@ -1,6 +1,8 @@
-"""The graph of one training step, made from the inference graph by a list of transforms: forward → loss → backward → update.
+"""The graph of one training step, made from the inference graph by a list of transforms: forward → loss → backward →
+update.
 
-One run of it is one step. Parameters, optimizer state and running statistics are inputs whose arrays receive the matching outputs.
+One run of it is one step. Parameters, optimizer state and running statistics are inputs whose arrays receive the
+matching outputs.
 """
 
 from __future__ import annotations
@@ -102,10 +104,10 @@ def training_graph(
     """One whole training step.
 
     Args:
-        model: the inference graph; `parameters` are those of its initializers that belong to the model rather than to the graph.
+        model: the inference graph; `parameters` are those of its initializers that are the model's weights.
         trainable: names of the parameters to be updated.
-        frozen: names of parameters of frozen layers: a batch normalisation among them uses its running statistics and keeps them.
-        regularizers: parameter name → what it adds to the loss.
+        frozen: parameters of frozen layers: a batch normalisation among them uses its running statistics and keeps
+        them. regularizers: parameter name → what it adds to the loss.
         seed: of the masks of Dropout, which differ from step to step.
     """
     transforms = [
@@ -180,7 +182,7 @@ def _batchnorm_to_training(frozen: Collection[str]) -> Transform:
 
 
 def _dropout_to_training(seed: int) -> Transform:
-    """Y = X · mask / (1 − ratio), the mask drawn anew each step from the seed, the node's name and the step's number."""
+    """Y = X · mask / (1 − ratio), the mask drawn anew from the seed, the node's name and the step's number."""
 
     def transform(step: StepGraph) -> None:
         count = _input(step, STEP)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -64,11 +64,11 @@ def cuda_available() -> bool:
         import cupy
 
         return cupy.cuda.runtime.getDeviceCount() > 0
-    except Exception:  # noqa: BLE001 - a broken driver raises many things, and each means "no"
+    except Exception:  # a broken driver raises many things, and each means "no"
         return False
 
 
-@lru_cache(maxsize=None)
+@cache
 def engine(device: str) -> ArraysEngine:
     """The engine of a device: `cpu`, `cuda` or `cuda:N`.
 

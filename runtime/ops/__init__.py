@@ -37,4 +37,6 @@ def load_all() -> None:
         _loaded = True
         for family in FAMILIES:
             from importlib.util import find_spec
-            if find_spec(f"{__name__}.{family}"): import_module(f"{__name__}.{family}")
+
+            if find_spec(f"{__name__}.{family}"):
+                import_module(f"{__name__}.{family}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..errors import InvalidInput
+from ..inference import constant, value_type
 
 
 def axis_in(axis: int, rank: int) -> int:
@@ -74,3 +75,13 @@ def in_range(indices: Any, size: int, axis: int) -> Any:
 def inverse(perm: Sequence[int]) -> list[int]:
     """The permutation that undoes `perm`."""
     return sorted(range(len(perm)), key=perm.__getitem__)
+
+
+def result_shape(node: Any) -> list[Any]:
+    """The type of a gradient operator whose second input is the shape of its result; its dtype is that of the first."""
+    shape = node.inputs[1]
+    known, producer = constant(shape), shape.producer()
+    if known is not None:
+        return [(node.inputs[0].dtype, tuple(known.tolist()))]
+    whole = producer is not None and producer.op_type == "Shape" and not producer.attributes
+    return [(node.inputs[0].dtype, value_type(producer.inputs[0])[1] if whole else None)]

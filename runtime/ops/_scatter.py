@@ -50,7 +50,7 @@ def scatter_rows(xp: Any, target: Any, rows: Any, updates: Any, reduction: str) 
 
 
 def _runs(xp: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
-    """`rows` sorted, equal ones in order of occurrence: (permutation, start and length of each run, run of each row)."""
+    """`rows` sorted, equal ones in order of occurrence: (permutation, start and length of each run, run of each)."""
     order = xp.argsort(rows, kind="stable")
     ordered = rows[order]
     starts = xp.concatenate((xp.ones(1, bool), ordered[1:] != ordered[:-1]))

@@ -292,6 +292,40 @@ def reduce_windows(xp: Any, combine: Any, start: Any, X: Any, w: Windows, out: A
     return X
 
 
+def first_maxima(xp: Any, X: Any, w: Windows, lowest: float, storage_order: int) -> tuple[Any, Any]:
+    """The largest value of each window and its index in the flattened X; of equal values, the first counts.
+
+    `lowest` is below all values; with `storage_order` the index counts column by column within a channel.
+    """
+    Y = reduce_windows(xp, xp.maximum, lowest, X, w)
+    shape = Y.shape
+    boxes = list(w.boxes())
+    code = np.dtype(np.uint8 if len(boxes) < 256 else np.int32)
+    votes = xp.zeros(shape, code)
+    for number, (_, covered, read) in enumerate(boxes):
+        # "Not less" instead of "equal": a window with NaN gets an index of its own too.
+        found = xp.logical_not(xp.less(X[read], Y[covered]))
+        vote = xp.multiply(found, code.type(len(boxes) - number))
+        xp.maximum(votes[covered], vote, out=votes[covered])
+    units = _units(w.spatial, storage_order)
+    steps = [
+        sum(u * i * d for u, i, d in zip(units, index, w.dilations, strict=True)) for index, _, _ in reversed(boxes)
+    ]
+    corners = [u * (np.arange(o) * s - b) for u, o, s, b in zip(units, w.out, w.strides, w.begin, strict=True)]
+    planes = np.arange(prod(shape[:2])).reshape(*shape[:2], *(1,) * w.rank) * prod(w.spatial)
+    indices = xp.take(xp.asarray(np.asarray([0, *steps], np.int64)), votes)
+    indices += xp.asarray(reduce(np.add.outer, corners))
+    indices += xp.asarray(planes)
+    return Y, indices
+
+
+def _units(spatial: Sequence[int], storage_order: int) -> list[int]:
+    """How far apart in a flattened channel neighbours along each axis are."""
+    if storage_order:
+        return [prod(spatial[:axis]) for axis in range(len(spatial))]
+    return [prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
+
+
 def _along(place: int, positions: slice) -> tuple[Any, ...]:
     """An index that selects `positions` along the axis `place`, which counts from the end."""
     return (..., positions, *(slice(None),) * (-1 - place))

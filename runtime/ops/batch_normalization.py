@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 from ..dtypes import compute_dtype
-from ..errors import NotDifferentiable
 from ..inference import value_type
 from .normalization import (
     added,
     all_but_channels,
+    cast,
     channel_vector,
     check_channels,
     mean_over,
@@ -51,10 +51,10 @@ def _normalize_by_given(xp, X, scale, B, mean, var, epsilon, out):
     scale, B, mean, var = (v.astype(wide, copy=False) for v in (scale, B, mean, var))
     a = scale / xp.sqrt(var + epsilon)
     shape = a.shape if X.ndim <= 2 else (-1, *(1,) * (X.ndim - 2))
-    cast = wide != X.dtype
-    Y = xp.multiply(X.astype(wide, copy=False), a.reshape(shape), out=None if cast else out)
+    is_narrow = wide != X.dtype
+    Y = xp.multiply(X.astype(wide, copy=False), a.reshape(shape), out=None if is_narrow else out)
     Y = xp.add(Y, (B - mean * a).reshape(shape), out=Y)
-    return Y.astype(X.dtype) if cast else Y
+    return Y.astype(X.dtype) if is_narrow else Y
 
 
 def _normalize_by_batch(xp, X, scale, B, epsilon, out=None):
@@ -130,28 +130,44 @@ def batch_normalization(
 
 
 @batch_normalization.gradient
-def _(g, node, dY, d_mean=None, d_var=None):
-    """By given statistics: dX = dY · scale · s, dscale = Σ dY · x̂, dB = Σ dY, dmean = −Σ dX,
-    dvar = −½ Σ dX · x̂ · s.
+def _(g, node, dY, d_running_mean=None, d_running_var=None):
+    """By given statistics: dX = dY · scale · s, dscale = Σ dY · x̂, dB = Σ dY, dmean = −Σ dX, dvar = −½ Σ dX · x̂ · s.
 
-    In training mode see `BatchNormalizationGrad`. The running statistics are not differentiated: a gradient arriving
-    there raises.
+    In training mode see `BatchNormalizationGrad`. What arrives at a running statistic goes to the old one times
+    momentum, and times 1 − momentum to X: through μ divided by m, through the variance multiplied by 2(x − μ)/m.
     """
-    if d_mean is not None or d_var is not None:
-        raise NotDifferentiable(
-            f"node {node.node.name!r} (BatchNormalization): its running statistics are not differentiated"
-        )
-    X, scale, *_, mean, var = node.inputs
-    if node.attrs["training_mode"]:
-        return *g.BatchNormalizationGrad(dY, X, scale, outputs=3, epsilon=node.attrs["epsilon"]), None, None
+    if not node.attrs["training_mode"]:
+        return _gradient_by_given(g, node, dY)
+    X, scale = node.inputs[:2]
+    momentum, axes = node.attrs["momentum"], all_but_channels(len(node.shape(0)))
+    dX, d_scale, dB = [], None, None
+    if dY is not None:
+        to_X, d_scale, dB = g.BatchNormalizationGrad(dY, X, scale, outputs=3, epsilon=node.attrs["epsilon"])
+        dX.append(to_X)
+    if d_running_mean is not None:
+        dX.append(_to_every_element(g, X, d_running_mean, 1 - momentum, axes))
+    if d_running_var is not None:
+        centred = g.Sub(X, mean_over(g, X, axes))
+        dX.append(g.Mul(centred, _to_every_element(g, X, d_running_var, 2 * (1 - momentum), axes)))
+    kept = [None if d is None else g.Mul(d, momentum) for d in (d_running_mean, d_running_var)]
+    return added(g, dX), d_scale, dB, *kept
+
+
+def _gradient_by_given(g, node, dY):
     rank = len(node.shape(0))
-    d, x, a, m, v = widen(g, dY, X, scale, mean, var)
-    s = channel_vector(g, g.Reciprocal(g.Sqrt(g.Add(v, node.attrs["epsilon"]))), rank)
-    normal = g.Mul(g.Sub(x, channel_vector(g, m, rank)), s)
-    dX = g.Mul(d, g.Mul(channel_vector(g, a, rank), s))
+    d, x, scale, mean, var = widen(g, dY, node.inputs[0], node.inputs[1], *node.inputs[3:])
+    s = channel_vector(g, g.Reciprocal(g.Sqrt(g.Add(var, node.attrs["epsilon"]))), rank)
+    normal = g.Mul(g.Sub(x, channel_vector(g, mean, rank)), s)
+    dX = g.Mul(d, g.Mul(channel_vector(g, scale, rank), s))
     d_scale, dB, minus_dmean = (sum_to_channels(g, z, rank) for z in (g.Mul(d, normal), d, dX))
     d_var = g.Mul(sum_to_channels(g, g.Mul(g.Mul(dX, normal), s), rank), -0.5)
     return narrow(g, node.inputs, dX, d_scale, dB, g.Neg(minus_dmean), d_var)
+
+
+def _to_every_element(g, X, vector, factor, axes):
+    """factor / m · vector, broadcast to the shape of X."""
+    share = g.Div(g.Mul(cast(g, vector, X.dtype), factor), g.axes_size(X, axes))
+    return g.Expand(channel_vector(g, share, len(axes) + 1), g.shape_of(X))
 
 
 def _types_of_inputs_1_2_2(node):

@@ -33,10 +33,11 @@ def _type(node, a, where, transposed):
     if x is None or w is None:
         return [(dtype, None)]
     b = value_type(node.inputs[2])[1] if len(node.inputs) > 2 and node.inputs[2] is not None else None
-    channels = _channels(x, w, b, a["group"], a.pop("kernel_shape"), transposed)
-    a.pop("group")
-    auto_pad = a.pop("auto_pad")
-    made = axis_windows(x[2:], w[2:], partial(where, auto_pad=auto_pad), **a)
+    group, kernel, auto_pad = a.pop("group"), a.pop("kernel_shape"), a.pop("auto_pad")
+    channels = _channels(x, w, b, group, kernel, transposed)
+    if transposed and a["output_shape"] and len(a["output_shape"]) == len(x):
+        a["output_shape"] = a["output_shape"][2:]
+    made = axis_windows(x[2:], kernel or w[2:], partial(where, auto_pad=auto_pad), **a)
     return [(dtype, (x[0], channels, *(m and (m.spatial if transposed else m.out)[0] for m in made)))]
 
 
@@ -50,7 +51,8 @@ def _channels(x, w, b, group, kernel_shape, transposed):
         raise InvalidGraph(
             f"X has shape {list(x)} and W {list(w)}; expected the same rank, at least 3: batch, channels, space"
         )
-    if kernel_shape and any(isinstance(n, int) and n != k for n, k in zip(w[2:], kernel_shape, strict=True)):
+    kernel = kernel_shape or w[2:]
+    if len(kernel) != len(w) - 2 or any(isinstance(n, int) and n != k for n, k in zip(w[2:], kernel, strict=True)):
         raise InvalidGraph(f"kernel_shape is {list(kernel_shape)}, but W has shape {list(w)}")
     if group < 1 or (isinstance(w[0], int) and w[0] % group):
         raise InvalidGraph(f"W has shape {list(w)}; expected a first dimension that is a multiple of group={group}")
@@ -97,7 +99,7 @@ def conv(
     products = Y.reshape(X.shape[0], group, channels // group, prod(w.out))
     for images in chunks(xp, X, w):
         cols = X[images] if w.identity else columns(xp, X[images], w)
-        xp.matmul(weights, cols.reshape(-1, group, inner, prod(w.out)), out=products[images])
+        xp.matmul(weights, cols.reshape(len(cols), group, inner, prod(w.out)), out=products[images])
     return _with_bias(xp, Y, B).astype(dtype, copy=False)
 
 
@@ -155,11 +157,12 @@ def conv_transpose(
     inner, places = X.shape[1] // group, prod(w.out)
     weights = W.reshape(group, inner, prod(W.shape[1:])).swapaxes(1, 2)
     for images in chunks(xp, Y, w):
-        x, y = X[images].reshape(-1, group, inner, places), Y[images]
+        y = Y[images]
+        x = X[images].reshape(len(y), group, inner, places)
         if w.identity:
-            xp.matmul(weights, x, out=y.reshape(-1, group, W.shape[1], places))
+            xp.matmul(weights, x, out=y.reshape(len(y), group, W.shape[1], places))
         else:
-            fold(xp, xp.matmul(weights, x).reshape(-1, channels, *w.kernel, *w.out), w, out=y)
+            fold(xp, xp.matmul(weights, x).reshape(len(y), channels, *w.kernel, *w.out), w, out=y)
     return _with_bias(xp, Y, B).astype(dtype, copy=False)
 
 
@@ -194,7 +197,7 @@ def transposed_windows(
     """The windows of the convolution whose adjoint a ConvTranspose of an input of shape `spatial` is.
 
     Where padding follows from the wanted size, the odd one goes to the end for SAME_UPPER, to the beginning otherwise.
-    An output larger than all windows together has the rest at its end.
+    An output larger than all windows together has the rest at its end. `output_shape` may name batch and channels too.
 
     Raises:
         InvalidGraph: if the attributes contradict each other or leave nothing of the output.
@@ -202,7 +205,8 @@ def transposed_windows(
     rank = len(spatial)
     strides, dilations = strides or (1,) * rank, dilations or (1,) * rank
     extra = output_padding or (0,) * rank
-    output_shape = output_shape and output_shape[-rank:]
+    if output_shape and len(output_shape) == rank + 2:
+        output_shape = output_shape[2:]
     check_attributes(
         rank, pads, auto_pad, kernel_shape=kernel, strides=strides, dilations=dilations, output_shape=output_shape
     )

@@ -39,7 +39,7 @@ def _(g, node, dY):
 
 
 def _operand_gradient(g, which, inputs, shapes, terms, output, dY):
-    """Repeated labels of the input become diagonals by an identity matrix; labels that nobody else has are broadcast."""
+    """Repeated labels of the input become diagonals by an identity matrix; labels nobody else has are broadcast."""
     operands = [dY, *(x for i, x in enumerate(inputs) if i != which)]
     given = [output, *(term for i, term in enumerate(terms) if i != which)]
     unused = _unused("".join((output, *terms)))

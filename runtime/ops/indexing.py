@@ -58,7 +58,7 @@ def _check_elements(data, indices, axis):
 
 
 def _row_numbers(xp, indices, shape):
-    """The flat number of the row that each tuple in the last axis of `indices` names, in a tensor of this leading shape."""
+    """The number of the row that each tuple in the last axis of `indices` names; `shape` are the axes they run over."""
     numbers = xp.zeros(indices.shape[:-1], np.int64)
     for axis in range(indices.shape[-1]):
         numbers = numbers * shape[axis] + in_range(indices[..., axis], shape[axis], axis)
@@ -179,7 +179,7 @@ def _scatter_nd(xp, data, indices, updates, reduction, out):
 
 @op("ScatterND", since=11)
 def scatter_nd_11(xp, data, indices, updates, *, out=None):
-    """`data` with `updates` at the slices that the tuples in `indices` name; of several for one slice the last stays."""
+    """`data` with `updates` at the slices that the tuples in `indices` name; of several for one the last stays."""
     return _scatter_nd(xp, data, indices, updates, "none", out)
 
 
@@ -267,7 +267,7 @@ def _extreme(g, node, dY, scatter, gather):
 
 @op("TensorScatter", since=24)
 def tensor_scatter(xp, past_cache, update, write_indices=None, *, axis=-2, mode="linear", out=None):
-    """The cache with `update` written along `axis` from write_indices[b] on, for each batch entry b; circular: modulo."""
+    """The cache with `update` written along `axis` from write_indices[b] on in batch entry b; circular: modulo."""
     axis = axis_in(axis, past_cache.ndim)
     size, length, batch = past_cache.shape[axis], update.shape[axis], past_cache.shape[0]
     if mode not in ("linear", "circular") or axis == 0 or length > size:
@@ -312,12 +312,10 @@ def one_hot(xp, indices, depth, values, *, axis=-1):
 def _(g, node, dY):
     """dvalues = [Σ dY where cold, Σ dY where hot]"""
     indices, depth, values = node.inputs
-    mask = [g.OneHot(indices, depth, g.Cast(pair, to=values.dtype.value), **node.attrs) for pair in _MASKS]
-    sums = [g.Unsqueeze(g.ReduceSum(g.Mul(dY, m), keepdims=0), [0]) for m in mask]
+    pairs = (g.constant(np.asarray(pair, values.dtype.numpy())) for pair in ([1, 0], [0, 1]))
+    masks = [g.OneHot(indices, depth, pair, **node.attrs) for pair in pairs]
+    sums = [g.Unsqueeze(g.ReduceSum(g.Mul(dY, mask), keepdims=0), [0]) for mask in masks]
     return None, None, g.Concat(*sums, axis=0)
-
-
-_MASKS = ([1.0, 0.0], [0.0, 1.0])
 
 
 def _top_k(xp, X, k, axis, largest=1):
@@ -335,19 +333,19 @@ def _top_k(xp, X, k, axis, largest=1):
 
 @op("TopK", since=1)
 def top_k_1(xp, X, *, k, axis=-1):
-    """The k largest elements along `axis` in descending order, and their indices; of equal ones the first comes first."""
+    """The k largest elements along `axis` in descending order, and their indices; equal ones stay in order."""
     return _top_k(xp, X, k, axis)
 
 
 @op("TopK", since=10, host=(1,))
 def top_k_10(xp, X, K, *, axis=-1):
-    """The K largest elements along `axis` in descending order, and their indices; of equal ones the first comes first."""
+    """The K largest elements along `axis` in descending order, and their indices; equal ones stay in order."""
     return _top_k(xp, X, int(K.reshape(-1)[0]), axis)
 
 
 @op("TopK", since=11, host=(1,))
 def top_k_11(xp, X, K, *, axis=-1, largest=1, sorted=1):
-    """The K largest or smallest elements along `axis`, in order, and their indices; of equal ones the first comes first."""
+    """The K largest or smallest elements along `axis`, in order, and their indices; equal ones stay in order."""
     return _top_k(xp, X, int(K.reshape(-1)[0]), axis, largest)
 
 
@@ -400,8 +398,8 @@ def reverse_sequence(xp, input, sequence_lens, *, batch_axis=1, time_axis=0):
     """The first sequence_lens[i] steps of batch entry i in reverse, the others as they are."""
     if sorted((batch_axis, time_axis)) != [0, 1] or input.ndim < 2:
         raise InvalidInput(
-            f"batch_axis {batch_axis} and time_axis {time_axis} must be 0 and 1 or 1 and 0, of a tensor of rank 2 or more; "
-            f"found rank {input.ndim}"
+            f"batch_axis {batch_axis} and time_axis {time_axis} must be 0 and 1 or 1 and 0, "
+            f"of a tensor of rank 2 or more; found rank {input.ndim}"
         )
     batch, time = input.shape[batch_axis], input.shape[time_axis]
     if sequence_lens.shape != (batch,) or (batch and not 0 <= sequence_lens.min() <= sequence_lens.max() <= time):

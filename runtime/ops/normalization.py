@@ -65,6 +65,8 @@ def instance_normalization_1(xp, input, scale, B, *, consumed_inputs=(), epsilon
 @op("InstanceNormalization", since=6, inplace=True)
 def instance_normalization(xp, input, scale, B, *, epsilon=1e-5, out=None):
     """x̂ · scale + B, the statistics those of each channel of each example."""
+    if input.ndim < 3:
+        raise InvalidInput(f"InstanceNormalization: input has shape {list(input.shape)}; expected [N, C, D1, …]")
     check_channels("InstanceNormalization", input, input.shape[1], scale=scale, B=B)
     return _normalize_groups(xp, "InstanceNormalization", input, scale, B, input.shape[1], epsilon, out)
 
@@ -150,9 +152,9 @@ def _(g, node, dY, dMean=None, dInvStdDev=None):
         d_scale = g.Mul(d, normal)
     size = g.axes_size(X, axes)
     if dMean is not None:
-        to_X.append(g.Expand(g.Div(_cast(g, dMean, X.dtype), size), g.shape_of(X)))
+        to_X.append(g.Expand(g.Div(cast(g, dMean, X.dtype), size), g.shape_of(X)))
     if dInvStdDev is not None:
-        factor = g.Div(g.Mul(_cast(g, dInvStdDev, X.dtype), g.Mul(s, s)), size)
+        factor = g.Div(g.Mul(cast(g, dInvStdDev, X.dtype), g.Mul(s, s)), size)
         to_X.append(g.Neg(g.Mul(normal, factor)))
     return narrow(g, node.inputs, added(g, to_X), d_scale, d)
 
@@ -175,7 +177,7 @@ def _(g, node, dY):
     rank = len(node.shape(0))
     axes = list(range(node.attrs["axis"] % rank, rank))
     X, scale, d = widen(g, *node.inputs, dY)
-    scale, d = (_cast(g, z, X.dtype) for z in (scale, d))
+    scale, d = (cast(g, z, X.dtype) for z in (scale, d))
     s = g.Reciprocal(g.Sqrt(g.Add(mean_over(g, g.Mul(X, X), axes), node.attrs["epsilon"])))
     normal, scaled = g.Mul(X, s), g.Mul(d, scale)
     dX = g.Mul(g.Sub(scaled, g.Mul(normal, mean_over(g, g.Mul(scaled, normal), axes))), s)
@@ -185,7 +187,7 @@ def _(g, node, dY):
 _MVN_EPSILON = 1e-9
 
 
-@op("MeanVarianceNormalization", since=9, inplace=True)
+@op("MeanVarianceNormalization", since=9, inplace=True, infer=_type_of_input)
 def mean_variance_normalization(xp, X, *, axes=(0, 2, 3), out=None):
     """(X − μ) / (σ + 1e-9), mean and standard deviation over `axes`."""
     wide = compute_dtype(X.dtype)
@@ -253,6 +255,8 @@ def _(g, node, dY):
 @op("LRN", since=1, inplace=True)
 def lrn(xp, X, *, size, alpha=1e-4, beta=0.75, bias=1.0, out=None):
     """X / (bias + alpha / size · Σ X²)^beta, summed over the `size` channels around, as far as there are such."""
+    if size < 1:
+        raise InvalidInput(f"LRN: size is {size}; expected at least 1")
     wide = compute_dtype(X.dtype)
     x = X.astype(wide, copy=False)
     scale = channel_window_sum(xp, xp.square(x), before=(size - 1) // 2, after=size // 2)
@@ -331,10 +335,10 @@ def widen(g, *values):
     return [g.Cast(v, to=ir.DataType.FLOAT.value) if v.dtype.itemsize < 4 else v for v in values]
 
 
-def _cast(g, value, dtype):
+def cast(g, value, dtype):
     return value if value is None or value.dtype == dtype else g.Cast(value, to=dtype.value)
 
 
 def narrow(g, inputs, *gradients):
     """The gradients in the dtypes of the inputs they belong to."""
-    return tuple(_cast(g, d, x.dtype) if x is not None else None for d, x in zip(gradients, inputs, strict=False))
+    return tuple(cast(g, d, x.dtype) if x is not None else None for d, x in zip(gradients, inputs, strict=False))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -12,7 +12,17 @@ from ..builder import attributes
 from ..dtypes import is_float
 from ..errors import InvalidGraph, InvalidInput
 from ..inference import value_type
-from ._windows import Windows, axis_windows, check_attributes, check_indices, divisor, reduce_windows, widened, windows
+from ._windows import (
+    Windows,
+    axis_windows,
+    check_attributes,
+    check_indices,
+    divisor,
+    first_maxima,
+    reduce_windows,
+    widened,
+    windows,
+)
 from .registry import op
 
 
@@ -70,40 +80,9 @@ def _max_pool(xp, X, w, n_outputs=1, storage_order=0, out=None):
     (wide,) = widened(X)
     lowest = -np.inf if is_float(X.dtype) else np.iinfo(X.dtype).min
     if n_outputs > 1:
-        Y, indices = _first_maxima(xp, wide, w, lowest, storage_order)
+        Y, indices = first_maxima(xp, wide, w, lowest, storage_order)
         return Y.astype(X.dtype, copy=False), indices
     return reduce_windows(xp, xp.maximum, lowest, wide, w, out).astype(X.dtype, copy=False)
-
-
-def _first_maxima(xp, X, w, lowest, storage_order):
-    """The maxima and their flat indices; of equal values in a window, the first counts."""
-    Y = reduce_windows(xp, xp.maximum, lowest, X, w)
-    shape = Y.shape
-    boxes = list(w.boxes())
-    code = np.dtype(np.uint8 if len(boxes) < 256 else np.int32)
-    votes = xp.zeros(shape, code)
-    for number, (_, covered, read) in enumerate(boxes):
-        # "Not less" instead of "equal": a window with NaN gets an index of its own too.
-        found = xp.logical_not(xp.less(X[read], Y[covered]))
-        vote = xp.multiply(found, code.type(len(boxes) - number))
-        xp.maximum(votes[covered], vote, out=votes[covered])
-    units = _units(w.spatial, storage_order)
-    steps = [
-        sum(u * i * d for u, i, d in zip(units, index, w.dilations, strict=True)) for index, _, _ in reversed(boxes)
-    ]
-    corners = [u * (np.arange(o) * s - b) for u, o, s, b in zip(units, w.out, w.strides, w.begin, strict=True)]
-    planes = np.arange(prod(shape[:2])).reshape(*shape[:2], *(1,) * w.rank) * prod(w.spatial)
-    indices = xp.take(xp.asarray(np.asarray([0, *steps], np.int64)), votes)
-    indices += xp.asarray(reduce(np.add.outer, corners))
-    indices += xp.asarray(planes)
-    return Y, indices
-
-
-def _units(spatial, storage_order):
-    """How far apart in a flattened channel neighbours along each axis are."""
-    if storage_order:
-        return [prod(spatial[:axis]) for axis in range(len(spatial))]
-    return [prod(spatial[axis + 1 :]) for axis in range(len(spatial))]
 
 
 @op("MaxPool", since=1, infer=_type)
@@ -307,8 +286,8 @@ def _signed_power(g, X, p):
 
 def _planes(X):
     """X as [N, C, all of space], and the shape of what remains after reducing that."""
-    if X.ndim < 2:
-        raise InvalidGraph(f"X has shape {list(X.shape)}; expected batch, channels and space")
+    if X.ndim < 2 or not prod(X.shape[2:]):
+        raise InvalidGraph(f"X has shape {list(X.shape)}; expected batch, channels and space, which must not be empty")
     return X.reshape(*X.shape[:2], prod(X.shape[2:])), (*X.shape[:2], *(1,) * (X.ndim - 2))
 
 

@@ -95,7 +95,9 @@ class Operator:
 _TABLE: dict[tuple[str, str], dict[int, Operator]] = {}
 
 
-def op(name: str, since: int, *, domain: str = "", host: tuple[int, ...] = (), **traits: Any) -> Callable[[Kernel], Operator]:
+def op(
+    name: str, since: int, *, domain: str = "", host: tuple[int, ...] = (), **traits: Any
+) -> Callable[[Kernel], Operator]:
     """Decorator: registers a kernel for `name` from opset `since` on, until a later registration of the same name."""
 
     def register(kernel: Kernel) -> Operator:

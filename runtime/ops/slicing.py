@@ -5,19 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import InvalidInput
-from ..inference import constant, value_type
-from ._axes import axes_in, axis_in, same_length, shape_from
+from ..inference import constant
+from ._axes import axes_in, axis_in, result_shape, same_length, shape_from
 from .registry import GRAD_DOMAIN, op
-
-
-def _shape_from_input(node):
-    """Output type of an operator whose second input is the shape of its result."""
-    shape = node.inputs[1]
-    known, producer = constant(shape), shape.producer()
-    if known is not None:
-        return [(node.inputs[0].dtype, tuple(known.tolist()))]
-    whole = producer is not None and producer.op_type == "Shape" and not producer.attributes
-    return [(node.inputs[0].dtype, value_type(producer.inputs[0])[1] if whole else None)]
 
 
 def _list(vector):
@@ -148,7 +138,7 @@ def _(g, node, dY):
     return g.SliceGrad(dY, g.shape_of(node.inputs[0]), *node.inputs[1:])
 
 
-@op("SliceGrad", since=1, domain=GRAD_DOMAIN, host=(1, 2, 3, 4, 5), infer=_shape_from_input)
+@op("SliceGrad", since=1, domain=GRAD_DOMAIN, host=(1, 2, 3, 4, 5), infer=result_shape)
 def slice_grad(xp, dY, shape, starts, ends, axes=None, steps=None, *, out=None):
     """A tensor of the given shape: dY where `Slice` reads, zero elsewhere."""
     shape = tuple(shape.tolist())
@@ -180,7 +170,7 @@ def _widths(rank, pads, axes):
     if len(pads) != 2 * len(axes):
         raise InvalidInput(f"pads must hold a begin and an end for each of {len(axes)} axes; found {len(pads)} values")
     widths = [(0, 0)] * rank
-    for axis, begin, end in zip(axes, pads, pads[len(axes) :], strict=True):
+    for axis, begin, end in zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True):
         widths[axis] = (begin, end)
     return widths
 
@@ -261,7 +251,7 @@ def _(g, node, dY):
     return dX, None, g.Reshape(g.ReduceSum(g.Mul(dY, padding), keepdims=0), g.shape_of(value)), None
 
 
-@op("PadGrad", since=1, domain=GRAD_DOMAIN, host=(1, 2, 3), infer=_shape_from_input)
+@op("PadGrad", since=1, domain=GRAD_DOMAIN, host=(1, 2, 3), infer=result_shape)
 def pad_grad(xp, dY, shape, pads, axes=None, *, mode):
     """A tensor of the given shape: at each element the sum of dY over the places that `Pad` filled from it."""
     shape = shape.tolist()
@@ -273,7 +263,7 @@ def pad_grad(xp, dY, shape, pads, axes=None, *, mode):
 
 
 def _add_up(xp, dY, source, size, axis):
-    """Along `axis` adds slice i of dY to slice source[i] of the result: all first occurrences at once, then all second."""
+    """Along `axis` adds slice i of dY to slice source[i] of the result, one of each source at a time."""
     order = np.argsort(source, kind="stable")
     start = np.searchsorted(source[order], source[order])
     rank = np.empty(len(source), np.int64)

@@ -21,7 +21,9 @@ def sum_to(xp, X, shape):
     extra = X.ndim - len(target)
     if extra < 0 or any(w not in (1, h) for h, w in zip(X.shape[extra:], target, strict=True)):
         raise InvalidInput(f"a tensor of shape {list(target)} does not broadcast to {list(X.shape)}")
-    stretched = tuple(i for i, (h, w) in enumerate(zip(X.shape[extra:], target, strict=True), extra) if w == 1 and h != 1)
+    stretched = tuple(
+        i for i, (h, w) in enumerate(zip(X.shape[extra:], target, strict=True), extra) if w == 1 and h != 1
+    )
     return xp.sum(X, axis=tuple(range(extra)) + stretched).reshape(target)
 
 

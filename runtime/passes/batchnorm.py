@@ -1,7 +1,7 @@
 """Per-channel scale and shift disappear into the constants of the node before.
 
-What is absorbed: `BatchNormalization` outside training with constant parameters; `Mul` and `Add` by a constant that varies along the
-channel axis only. What absorbs it, if its result has no other reader:
+What is absorbed: `BatchNormalization` outside training with constant parameters; `Mul` and `Add` by a constant that
+varies along the channel axis only. What absorbs it, if its result has no other reader:
 
 Case 1: `Conv` with constant weights: W·scale and B·scale + shift.
 Case 2: `ConvTranspose` with constant weights and one group: the same along its output channels.

@@ -20,7 +20,7 @@ def run(model: ir.Model) -> bool:
 
 
 def drop_initializer_inputs(model: ir.Model) -> bool:
-    """Initializers of old models stop being inputs; in newer ones an initializer input is a default the caller may replace."""
+    """Initializers of old models stop being inputs; in newer ones it is a default the caller may replace."""
     if model.ir_version >= INITIALIZERS_ARE_INPUTS_BELOW:
         return False
     return common.RemoveInitializersFromInputsPass()(model).modified

@@ -68,7 +68,7 @@ def _output_bytes(node: ir.Node) -> int | None:
 
 def _evaluate(node: ir.Node, operator: registry.Operator, inputs: list[np.ndarray | None]) -> tuple[np.ndarray, ...]:
     try:
-        keywords = operator.bind(dict(attributes(node)))
+        keywords = operator.bind(attributes(node))
     except InvalidGraph as error:
         raise InvalidGraph(f"node {node.name!r}: {error}") from None
     if operator.takes_n_outputs:

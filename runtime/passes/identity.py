@@ -52,8 +52,10 @@ def _idle_dropout(node: ir.Node) -> bool:
 
 
 def _same_dtype(node: ir.Node) -> bool:
-    return node.inputs[0] is not None and node.inputs[0].dtype is not None and (
-        node.inputs[0].dtype == node.outputs[0].dtype
+    return (
+        node.inputs[0] is not None
+        and node.inputs[0].dtype is not None
+        and (node.inputs[0].dtype == node.outputs[0].dtype)
     )
 
 

@@ -7,6 +7,7 @@ Case 2: no engine has a kernel for an operator, but the specification defines it
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -23,7 +24,7 @@ Wanted = Callable[[ir.Node, int], bool]
 
 
 def run(model: ir.Model, wanted: Wanted | None = None) -> bool:
-    """Inlines the model's functions and the bodies of operators `wanted(node, version)` (default: those without a kernel)."""
+    """Inlines the model's functions, and bodies of operators that are `wanted` (default: those without a kernel)."""
     wanted = wanted or _has_no_kernel
     changed = False
     for _ in range(MAX_DEPTH):
@@ -64,7 +65,7 @@ def _expand_schema_bodies(model: ir.Model, wanted: Wanted) -> bool:
 def schema_body(node: ir.Node, version: int) -> onnx.FunctionProto | None:
     """The specification's function body of a node, or None; attribute defaults are written onto the node."""
     try:
-        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+        schema: Any = onnx.defs.get_schema(node.op_type, version, node.domain)  # its type stub is incomplete
     except onnx.defs.SchemaError:
         return None
     body = _context_free(schema, version) or _for_context(schema, node, version)
@@ -77,12 +78,12 @@ def schema_body(node: ir.Node, version: int) -> onnx.FunctionProto | None:
     return body
 
 
-def _context_free(schema: onnx.defs.OpSchema, version: int) -> onnx.FunctionProto | None:
+def _context_free(schema: Any, version: int) -> onnx.FunctionProto | None:
     usable = [v for v in schema.function_opset_versions if v <= version]
     return onnx.FunctionProto.FromString(schema.get_function_with_opset_version(max(usable))) if usable else None
 
 
-def _for_context(schema: onnx.defs.OpSchema, node: ir.Node, version: int) -> onnx.FunctionProto | None:
+def _for_context(schema: Any, node: ir.Node, version: int) -> onnx.FunctionProto | None:
     usable = [v for v in schema.context_dependent_function_opset_versions if v <= version]
     if not usable:
         return None

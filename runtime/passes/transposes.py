@@ -1,7 +1,8 @@
 """Transposes move towards the outputs until they meet their inverse.
 
 Case 1: a transpose of a transpose — one transpose by the product, or none.
-Case 2: an elementwise node whose inputs are all transposed alike (constants are turned to fit) — the transpose moves behind it.
+Case 2: an elementwise node whose inputs are all transposed alike (constants are turned to fit) — the transpose moves
+behind it.
 Case 3: `Concat`, `Softmax` or `LogSoftmax` of transposed inputs — likewise, the axis renamed.
 
 Only a transpose with a single reader moves, so no work is done twice.
@@ -16,12 +17,14 @@ from ..builder import Builder, attributes
 from ..errors import InvalidGraph
 from ..inference import constant, value_type
 
-ELEMENTWISE = frozenset(
-    """Abs Acos Acosh Add And Asin Asinh Atan Atanh Cast Ceil Celu Clip Cos Cosh Div Dropout Elu Equal Erf Exp Floor Gelu Greater
-    GreaterOrEqual HardSigmoid HardSwish Identity IsInf IsNaN LeakyRelu Less LessOrEqual Log Max Mean Min Mish Mod Mul Neg Not Or
-    PRelu Pow Reciprocal Relu Round Selu Shrink Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Sub Sum Swish Tan Tanh
-    ThresholdedRelu Where Xor""".split()
-)
+ELEMENTWISE = frozenset((
+    "Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil", "Celu", "Clip",
+    "Cos", "Cosh", "Div", "Dropout", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater", "GreaterOrEqual",
+    "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max",
+    "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Reciprocal", "Relu", "Round",
+    "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum", "Swish",
+    "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
+))  # fmt: skip
 AXIS_ATTRIBUTE = frozenset(("Concat", "Softmax", "LogSoftmax"))
 AXIS_SINCE = 13
 """From this opset on Softmax and LogSoftmax work along one axis only."""
@@ -32,7 +35,7 @@ Perm = tuple[int, ...]
 def run(model: ir.Model) -> bool:
     """Applies the cases above until none fits."""
     changed = False
-    while any([_visit(model.graph, node) for node in list(model.graph) if node.graph is not None]):
+    while sum(_visit(model.graph, node) for node in list(model.graph) if node.graph is not None):
         changed = True
     return changed
 
@@ -90,7 +93,7 @@ def _sink(graph: ir.Graph, node: ir.Node, axis_name: str | None) -> bool:
     if not all(_movable(v, perm) for v in node.inputs):
         return False
     build = Builder(graph, before=node)
-    transposes = {n for v in node.inputs if _perm_of(v) is not None and v is not None and (n := v.producer()) is not None}
+    transposes = {n for v in node.inputs if v is not None and _perm_of(v) and (n := v.producer())}
     for i, value in enumerate(node.inputs):
         if value is not None:
             node.replace_input_with(i, _untransposed(build, value, perm))
@@ -128,7 +131,7 @@ def _untransposed(build: Builder, value: ir.Value, perm: Perm) -> ir.Value:
 def _transpose_after(graph: ir.Graph, node: ir.Node, perm: Perm) -> None:
     """The node now computes the untransposed value; its readers get the transpose of that."""
     value = node.outputs[0]
-    dtype, shape = value_type(value)
+    _, shape = value_type(value)
     if shape is not None and len(shape) != len(perm):
         raise InvalidGraph(f"node {node.name!r} ({node.op_type}): rank {len(shape)} where {len(perm)} was expected")
     after = ir.node("Transpose", [value], {"perm": perm}, name=f"{node.name}/Transpose")

@@ -86,4 +86,4 @@ def _text(error: Exception) -> str:
         behind = error.__cause__ or error.__context__
         text = str(behind) if isinstance(behind, StriateError) else text.split(" : ", 3)[-1]
     notes = getattr(error, "__notes__", ())
-    return " ".join("; ".join((text, *notes)).split())
+    return " ".join("; ".join(dict.fromkeys((text, *notes))).split())

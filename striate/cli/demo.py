@@ -16,6 +16,8 @@ FRACTIONS = (0.7, 0.1, 0.2)
 
 TOLERANCE = 1e-5
 
+NEEDED = ("sklearn", "matplotlib", "onnxruntime")
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Where the results go.")] = Path("demo"),
@@ -44,6 +46,7 @@ def demo(
     from .training import accuracy, made_folder, record_facts
 
     began = time.perf_counter()
+    _check_dependencies()
     made_folder(out)
     set_seed(seed)
     digits = data.load("digits")
@@ -83,3 +86,16 @@ def demo(
     if report.max_abs > TOLERANCE or row.argmax_equal != row.argmax_total:
         complain(f"the outputs differ from onnxruntime's by {report.max_abs:.3g}; expected at most {TOLERANCE:g}")
         raise typer.Exit(1)
+
+
+def _check_dependencies() -> None:
+    """What is missing is said before the training, not after it."""
+    from importlib.util import find_spec
+
+    from ..runtime.errors import MissingDependency
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MissingDependency(
+            f"the demo needs {', '.join(missing)}; install all of it with pip install 'striate[all]'"
+        )

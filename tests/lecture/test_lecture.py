@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from striate.runtime.builder import Builder
 from striate.runtime.executor import Executor
 from striate.trainer import Input, Sequential, layers
 from striate.trainer.autodiff import gradients
 from striate.trainer.losses import SparseCategoricalCrossentropy
-from striate.runtime.builder import Builder
 
 SCRIPT = """
 from striate.trainer import Sequential
@@ -29,7 +29,7 @@ model.add(layers.Dense(units=120, activation='relu'))
 model.add(layers.Dense(units=84, activation='relu'))
 model.add(layers.Dense(units=10, activation = 'softmax'))
 """
-"""The lecture's script; the slide prints (3, 3) for the second kernel, its summary and its figures are those of (5, 5)."""
+"""The slide prints (3, 3) for the second kernel; its summary and its figures are those of (5, 5)."""
 
 
 @pytest.fixture
@@ -94,8 +94,8 @@ KERNEL = [[2, 0, 1], [1, 0, 0], [0, 1, 1]]
 def test_stride_and_padding() -> None:
     """V = (5 − 3 + 2·1)/2 + 1 = 3 and (5 − 3 + 2·1)/1 + 1 = 5.
 
-    The 3×3 grid that the slide prints beside stride 2 holds the first three rows and columns of the map of stride 1; the map of
-    stride 2 takes every second of its values.
+    The 3×3 grid that the slide prints beside stride 2 holds the first three rows and columns of the map of stride 1;
+    the map of stride 2 takes every second of its values.
     """
     single = convolve(IMAGE, KERNEL, padding=1)
     double = convolve(IMAGE, KERNEL, padding=1, strides=2)
@@ -116,9 +116,9 @@ def test_output_dimensions(image: tuple[int, ...], filters: int, kernel: int, vo
     assert model.predict(np.zeros((1, *image), np.float32)).shape == (1, *volume)
 
 
-# The network of the backpropagation example: convolution with two filters, ReLU, max pooling to X2 = (118, 102), a hidden layer
-# whose first unit gives 118·1 + 102·3 = 424 and whose second is off, and ten outputs. The slides' image is a picture; any image
-# with these two maxima gives the same gradients from X2 on.
+# The network of the backpropagation example: convolution with two filters, ReLU, max pooling to X2 = (118, 102), a
+# hidden layer whose first unit gives 118·1 + 102·3 = 424 and whose second is off, and ten outputs. The slides' image is
+# a picture; any image with these two maxima gives the same gradients from X2 on.
 PROBABILITIES = [
     "9.855923e-01", "1.419998e-02", "2.045877e-04", "2.947614e-06", "4.246805e-08", "6.118620e-10", "8.815459e-12",
     "6.118620e-10", "4.246805e-08", "1.829901e-15",
@@ -168,7 +168,9 @@ def gradients_of_example() -> dict[str, np.ndarray]:
         "net1": relus[0].producer().inputs[0],
         **dict(graph.initializers),
     }
-    wanted = {n: v for n, v in wanted.items() if v is not None and v.dtype == ir.DataType.DOUBLE and not n.startswith("const")}
+    wanted = {
+        n: v for n, v in wanted.items() if v is not None and v.dtype == ir.DataType.DOUBLE and not n.startswith("const")
+    }
     found = gradients(g, [loss], list(wanted.values()))
     outputs = {"loss": loss, "softmax": softmax, "X2": inner["MaxPool"], "relu2 value": relus[1]}
     outputs |= {f"d {n}": d for n, d in zip(wanted, found, strict=True) if d is not None}
@@ -215,8 +217,30 @@ def test_gradient_of_the_output_units(example: dict[str, np.ndarray]) -> None:
 
 
 def test_gradient_of_w3(example: dict[str, np.ndarray]) -> None:
-    biases = "9.86E-01 1.42E-02 2.05E-04 2.95E-06 4.25E-08 6.12E-10 8.82E-12 6.12E-10 4.25E-08 -1.00E+00".split()
-    first = "4.18E+02 6.02E+00 8.67E-02 1.25E-03 1.80E-05 2.59E-07 3.74E-09 2.59E-07 1.80E-05 -4.24E+02".split()
+    biases = [
+        "9.86E-01",
+        "1.42E-02",
+        "2.05E-04",
+        "2.95E-06",
+        "4.25E-08",
+        "6.12E-10",
+        "8.82E-12",
+        "6.12E-10",
+        "4.25E-08",
+        "-1.00E+00",
+    ]
+    first = [
+        "4.18E+02",
+        "6.02E+00",
+        "8.67E-02",
+        "1.25E-03",
+        "1.80E-05",
+        "2.59E-07",
+        "3.74E-09",
+        "2.59E-07",
+        "1.80E-05",
+        "-4.24E+02",
+    ]
     assert printed(example["d dense_1/bias"], ".2E") == biases
     kernel = example["d dense_1/kernel"]
     assert printed(kernel[0], ".2E") == first

@@ -67,7 +67,7 @@ def make_external(tensor: onnx.TensorProto, location: str, **entries: Any) -> by
 
 
 def nested(depth: int) -> bytes:
-    """A model whose graph holds `depth` graphs inside one another, encoded by hand: protobuf refuses to build deep ones."""
+    """A model with `depth` graphs inside one another, encoded by hand: protobuf refuses to build deep ones."""
     graph = _graph(_field(1, _field(1, b"x") + _field(2, b"y") + _field(4, b"Identity")))
     leaf = graph
     for _ in range(depth):

@@ -49,25 +49,61 @@ CASES: dict[str, tuple[Pass, Any, Any, list[str]]] = {
     "fold-shape": (fold.run, shape_arithmetic, {"x": [2, 3, 6, 6]}, ["Reshape", "Relu"]),
     "identity": (identity.run, lambda g, x: g.Relu(g.Identity(x)), IMAGE, ["Relu"]),
     "dropout": (identity.run, lambda g, x: g.Relu(g.Dropout(x, 0.3)), IMAGE, ["Relu"]),
-    "dropout-in-training-stays": (identity.run, lambda g, x: g.Relu(g.Dropout(x, 0.0, np.array(True))), IMAGE, ["Dropout", "Relu"]),
+    "dropout-in-training-stays": (
+        identity.run,
+        lambda g, x: g.Relu(g.Dropout(x, 0.0, np.array(True))),
+        IMAGE,
+        ["Dropout", "Relu"],
+    ),
     "cast": (identity.run, lambda g, x: g.Relu(g.Cast(x, to=1)), IMAGE, ["Relu"]),
     "reshape-to-same": (identity.run, lambda g, x: g.Relu(g.Reshape(x, [2, 3])), {"x": [2, 3]}, ["Relu"]),
     "slice-whole": (identity.run, lambda g, x: g.Relu(g.Slice(x, [0], [9], [0])), {"x": [2, 3]}, ["Relu"]),
     "slice-backwards-stays": (
-        identity.run, lambda g, x: g.Relu(g.Slice(x, [-1], [-9], [0], [-1])), {"x": [2, 3]}, ["Slice", "Relu"],
+        identity.run,
+        lambda g, x: g.Relu(g.Slice(x, [-1], [-9], [0], [-1])),
+        {"x": [2, 3]},
+        ["Slice", "Relu"],
     ),
     "pad-nothing": (identity.run, lambda g, x: g.Relu(g.Pad(x, [0, 0, 0, 0])), {"x": [2, 3]}, ["Relu"]),
     "concat-of-one": (identity.run, lambda g, x: g.Relu(g.Concat(x, axis=0)), IMAGE, ["Relu"]),
     "output-stays": (identity.run, lambda g, x: g.Identity(x), IMAGE, ["Identity"]),
-    "transposes-cancel": (transposes.run, lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=FORTH), perm=BACK)), IMAGE, ["Relu"]),
-    "transposes-merge": (transposes.run, lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=BACK), perm=BACK)), IMAGE, ["Relu", "Transpose"]),
+    "transposes-cancel": (
+        transposes.run,
+        lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=FORTH), perm=BACK)),
+        IMAGE,
+        ["Relu"],
+    ),
+    "transposes-merge": (
+        transposes.run,
+        lambda g, x: g.Relu(g.Transpose(g.Transpose(x, perm=BACK), perm=BACK)),
+        IMAGE,
+        ["Relu", "Transpose"],
+    ),
     "past-unary": (transposes.run, between_transposes(lambda g, x: g.Relu(x)), IMAGE, ["Relu", "Transpose"]),
-    "past-constant": (transposes.run, between_transposes(lambda g, x: g.Add(x, random(3))), IMAGE, ["Add", "Transpose"]),
-    "past-softmax": (transposes.run, between_transposes(lambda g, x: g.Softmax(x, axis=-1)), IMAGE, ["Softmax", "Transpose"]),
+    "past-constant": (
+        transposes.run,
+        between_transposes(lambda g, x: g.Add(x, random(3))),
+        IMAGE,
+        ["Add", "Transpose"],
+    ),
+    "past-softmax": (
+        transposes.run,
+        between_transposes(lambda g, x: g.Softmax(x, axis=-1)),
+        IMAGE,
+        ["Softmax", "Transpose"],
+    ),
     "past-branches": (transposes.run, two_branches, IMAGE, ["Relu", "Neg", "Add", "Concat", "Transpose"]),
-    "batchnorm-conv": (batchnorm.run, lambda g, x: g.Relu(g.BatchNormalization(conv(g, x), *statistics())), IMAGE, ["Conv", "Relu"]),
+    "batchnorm-conv": (
+        batchnorm.run,
+        lambda g, x: g.Relu(g.BatchNormalization(conv(g, x), *statistics())),
+        IMAGE,
+        ["Conv", "Relu"],
+    ),
     "scale-shift-conv": (
-        batchnorm.run, lambda g, x: g.Relu(g.Add(g.Mul(conv(g, x), random(4, 1, 1)), random(1, 4, 1, 1))), IMAGE, ["Conv", "Relu"],
+        batchnorm.run,
+        lambda g, x: g.Relu(g.Add(g.Mul(conv(g, x), random(4, 1, 1)), random(1, 4, 1, 1))),
+        IMAGE,
+        ["Conv", "Relu"],
     ),
     "batchnorm-transposed": (
         batchnorm.run,
@@ -89,7 +125,7 @@ CASES: dict[str, tuple[Pass, Any, Any, list[str]]] = {
     ),
     "dead": (cleanup.run, lambda g, x: (g.Exp(x), g.Relu(x))[1], IMAGE, ["Relu"]),
     "equal": (cleanup.run, lambda g, x: g.Add(g.Relu(x), g.Relu(x)), IMAGE, ["Relu", "Add"]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CASES)

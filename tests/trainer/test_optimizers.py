@@ -20,7 +20,9 @@ GRADIENTS = [np.array([0.3, -0.2, 1.0, 0.1]), np.array([-0.1, 0.4, 0.5, 0.0]), n
 def run(optimizer: optimizers.Optimizer, w: np.ndarray = W) -> np.ndarray:
     """Three steps of the optimizer's own graph."""
     dtype = ir.DataType.DOUBLE
-    inputs = {n: ir.Value(name=n, type=ir.TensorType(dtype), shape=ir.Shape(w.shape)) for n in ("w", "dw", *optimizer.slots)}
+    inputs = {
+        n: ir.Value(name=n, type=ir.TensorType(dtype), shape=ir.Shape(w.shape)) for n in ("w", "dw", *optimizer.slots)
+    }
     rate = ir.Value(name="rate", type=ir.TensorType(dtype), shape=ir.Shape([]))
     step = ir.Value(name="step", type=ir.TensorType(ir.DataType.INT64), shape=ir.Shape([]))
     graph = ir.Graph([*inputs.values(), rate, step], [], nodes=[], opset_imports={"": OPSET}, name="update")

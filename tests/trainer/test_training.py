@@ -1,4 +1,4 @@
-"""Training: it learns, it is reproducible, it resumes exactly, and it stops with an explanation when it cannot go on."""
+"""Training learns, is reproducible, resumes exactly, and stops with an explanation when it cannot go on."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_the_gradient_step_is_the_one_of_the_formula() -> None:
     np.testing.assert_allclose(new_bias, bias - 0.5 * error.mean(axis=0), atol=1e-6)
 
 
-@pytest.mark.parametrize("extra", [(), (layers.Dropout(0.3),), (layers.BatchNormalization(),)], ids=["plain", "dropout", "batchnorm"])
+@pytest.mark.parametrize(
+    "extra", [(), (layers.Dropout(0.3),), (layers.BatchNormalization(),)], ids=["plain", "dropout", "batchnorm"]
+)
 def test_the_same_seed_gives_the_same_bits(extra: tuple[layers.Layer, ...]) -> None:
     def run(seed: int) -> np.ndarray:
         fresh = [type(layer).from_config(layer.get_config()) for layer in extra]
@@ -75,8 +77,12 @@ def test_the_same_seed_gives_the_same_bits(extra: tuple[layers.Layer, ...]) -> N
     assert (run(1) != run(2)).any()
 
 
-@pytest.mark.parametrize("extra", [(), (layers.Dropout(0.3), layers.BatchNormalization())], ids=["plain", "dropout-batchnorm"])
-def test_saving_and_going_on_gives_the_same_bits_as_not_stopping(tmp_path: Path, extra: tuple[layers.Layer, ...]) -> None:
+@pytest.mark.parametrize(
+    "extra", [(), (layers.Dropout(0.3), layers.BatchNormalization())], ids=["plain", "dropout-batchnorm"]
+)
+def test_saving_and_going_on_gives_the_same_bits_as_not_stopping(
+    tmp_path: Path, extra: tuple[layers.Layer, ...]
+) -> None:
     def fresh() -> Sequential:
         return small(*[type(layer).from_config(layer.get_config()) for layer in extra])
 
@@ -91,7 +97,9 @@ def test_saving_and_going_on_gives_the_same_bits_as_not_stopping(tmp_path: Path,
 
 
 def test_dropout_draws_a_new_mask_each_step_and_none_when_predicting() -> None:
-    model = Sequential([Input((1000,)), layers.Dropout(0.25), layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    model = Sequential(
+        [Input((1000,)), layers.Dropout(0.25), layers.Dense(1, use_bias=False, kernel_initializer="ones")]
+    )
     model.compile(optimizers.SGD(1e-9), "mse")
     ones, zero = np.ones((1, 1000), np.float32), np.zeros((1, 1), np.float32)
     losses = [model.fit(ones, zero, verbose=0).history["loss"][0] for _ in range(5)]
@@ -150,7 +158,9 @@ def test_two_inputs_two_outputs() -> None:
 
 def test_validation(tmp_path: Path) -> None:
     split = small().fit(X, Y, batch_size=24, epochs=2, validation_split=0.25, shuffle=False, verbose=0)
-    given = small().fit(X[:72], Y[:72], batch_size=24, epochs=2, validation_data=(X[72:], Y[72:]), shuffle=False, verbose=0)
+    given = small().fit(
+        X[:72], Y[:72], batch_size=24, epochs=2, validation_data=(X[72:], Y[72:]), shuffle=False, verbose=0
+    )
     assert set(split.history) == {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
     assert split.history == given.history
 
@@ -219,8 +229,14 @@ def test_data_that_is_not_finite_is_named() -> None:
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "labels out of range": (lambda: small().fit(X, np.where(np.arange(96) == 3, 2, Y), verbose=0), r"label 2 at position 3 .*0 to 1"),
-    "negative label": (lambda: small().fit(X, np.where(np.arange(96) == 3, -1, Y), verbose=0), r"label -1 at position 3"),
+    "labels out of range": (
+        lambda: small().fit(X, np.where(np.arange(96) == 3, 2, Y), verbose=0),
+        r"label 2 at position 3 .*0 to 1",
+    ),
+    "negative label": (
+        lambda: small().fit(X, np.where(np.arange(96) == 3, -1, Y), verbose=0),
+        r"label -1 at position 3",
+    ),
     "labels not whole": (lambda: small().fit(X, Y + 0.5, verbose=0), "class numbers"),
     "other lengths": (lambda: small().fit(X, Y[:-1], verbose=0), r"x has \[96\] samples and y \[95\]"),
     "wrong rank": (lambda: small().fit(X[..., 0], Y, verbose=0), r"shape \(96, 6, 6\); expected \(None, 6, 6, 1\)"),
