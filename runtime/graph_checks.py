@@ -205,6 +205,8 @@ def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
             raise InvalidGraph(
                 f"{label} refers to the attribute {attribute.ref_attr_name!r}, which no function declares"
             )
+        if not all(map(_is_text, (attribute.s, *attribute.strings))):
+            raise InvalidGraph(f"{label}: the text of attribute {attribute.name!r} is not UTF-8")
     if (node.domain, node.op_type, node.overload) in context.functions:
         return
     version = context.versions.get(node.domain)
@@ -335,6 +337,14 @@ def _has_body(schema: Schema, version: int) -> bool:
     return any(
         v <= version for v in (*schema.function_opset_versions, *schema.context_dependent_function_opset_versions)
     )
+
+
+def _is_text(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _identity(function: onnx.FunctionProto) -> FunctionId:

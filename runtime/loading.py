@@ -69,13 +69,23 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
 
     optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return Executor(model, device, optimize=optimize)
+        made = Executor(model, device, optimize=optimize)
+        _check_kernels(made.model)
     except StriateError as error:
-        raise _in_their_words(error, None) from error
+        raise _in_their_words(error, model.meta.get("path")) from error
     except MemoryError as error:
         raise status(Fail, "the model does not fit into memory", InvalidModel) from error
     except Exception as error:
         raise status(Fail, f"This is an invalid model. {' '.join(str(error).split())}", InvalidModel) from error
+    return made
+
+
+def _check_kernels(model: ir.Model) -> None:
+    """Function bodies are inlined by now; what they are made of must run too."""
+    from .ops import registry
+
+    for node in model.graph.all_nodes():
+        registry.lookup(node.domain, node.op_type, model.graph.opset_imports.get(node.domain, 1))
 
 
 def _in_their_words(error: StriateError, path: str | None) -> StriateError:

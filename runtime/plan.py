@@ -189,7 +189,8 @@ class _Layout:
         top = 0
         for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
             value = node.outputs[0]
-            buffer = self._wanted(value) if operator.takes_out and len(node.outputs) == 1 else None
+            writes = operator.takes_out and not operator.view and len(node.outputs) == 1
+            buffer = self._wanted(value) if writes else None
             target = self.donate.get(value)
             if buffer is None:
                 pass

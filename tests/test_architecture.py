@@ -26,8 +26,8 @@ ARROWS = {
 LAZY_ARROWS = {("trainer", "exporter")}
 """Arrows allowed inside functions only."""
 
-CORE = {"numpy", "onnx", "onnx_ir", "ml_dtypes", "typer", "rich", "safetensors"}
-"""What every installation has; all else is imported inside functions, when it is needed."""
+CORE = {"numpy", "onnx", "onnx_ir", "ml_dtypes", "typer", "rich", "safetensors", "google"}
+"""What every installation has (google.protobuf comes with onnx); all else is imported inside functions, when needed."""
 NEVER = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "torch", "tensorflow"}
 ONLY_IN: dict[str, Callable[[Path], bool]] = {
     "cupy": lambda path: path == Path("runtime/engines/arrays.py"),

@@ -1,7 +1,7 @@
 """Resizing along one axis as a table: which elements each element of the result is a weighted sum of.
 
-Resize is separable, so a table for each axis is all there is to it. Tables depend on sizes and attributes, not on data, and
-are made on the host; the adjoint of a table, which the gradient needs, is a table again.
+Resize is separable, so a table for each axis is all there is to it. Tables depend on sizes and attributes, not on data,
+and are made on the host; the adjoint of a table, which the gradient needs, is a table again.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ def _transposed(table: Table, size: int) -> Table:
 
 
 def _align_corners(i: np.ndarray, line: Line) -> np.ndarray:
+    """By the width before rounding, as in ONNX's own tests."""
     return i * 0.0 if line.width == 1 else i * (line.size - 1) / (line.width - 1)
 
 
@@ -80,15 +81,15 @@ def _half_pixel(i: np.ndarray, line: Line) -> np.ndarray:
 
 def _crop_and_resize(i: np.ndarray, line: Line) -> np.ndarray:
     last = line.size - 1
-    if line.width == 1:
+    if line.resized == 1:
         return i * 0.0 + 0.5 * (line.start + line.end) * last
-    return line.start * last + i * (line.end - line.start) * last / (line.width - 1)
+    return line.start * last + i * (line.end - line.start) * last / (line.resized - 1)
 
 
 COORDINATES: dict[str, Callable[[np.ndarray, Line], np.ndarray]] = {
     "half_pixel": _half_pixel,
-    "half_pixel_symmetric": lambda i, line: _half_pixel(i, line) + line.size / 2 * (1 - line.resized / line.width),
-    "pytorch_half_pixel": lambda i, line: i * 0.0 - 0.5 if line.width == 1 else _half_pixel(i, line),
+    "half_pixel_symmetric": lambda i, line: line.size / 2 * (1 - line.resized / line.width) + _half_pixel(i, line),
+    "pytorch_half_pixel": lambda i, line: i * 0.0 if line.resized == 1 else _half_pixel(i, line),
     "align_corners": _align_corners,
     "asymmetric": lambda i, line: line.back(i),
     "tf_half_pixel_for_nn": lambda i, line: line.back(i + 0.5),
@@ -148,7 +149,10 @@ def table(
         return Table(np.zeros((1, 0), np.int64), None)
     if line.size == 0:
         raise InvalidInput(f"an axis without elements cannot be resized to {line.resized}")
-    place = COORDINATES[coordinate_transformation_mode](np.arange(line.resized, dtype=np.float64), line)
+    # Scales are float32: only in float32 does a place that was meant to be whole come out whole.
+    rounded = mode == "nearest" and line.numerator == 1
+    steps = np.arange(line.resized, dtype=np.float32 if rounded else np.float64)
+    place = COORDINATES[coordinate_transformation_mode](steps, line)
     outside = None
     if coordinate_transformation_mode == "tf_crop_and_resize":
         outside = (place < 0) | (place > line.size - 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 
 from ..errors import InvalidInput
 from ._axes import inverse
@@ -76,6 +77,7 @@ def _combine_by_pairs(xp: Any, target: Any, rows: Any, updates: Any, combine: An
 
 def gather_gradient(g: Any, x: Any, rank: int, indices: Any, index_rank: int, axis: int, dY: Any) -> Any:
     """The gradient of `Gather(x, indices, axis=axis)` with respect to `x`: every dY is added to where it came from."""
+    indices = as_int64(g, indices)
     moved = range(axis, axis + index_rank)
     front = [*moved, *range(axis), *range(axis + index_rank, rank - 1 + index_rank)]
     perm = [axis, *range(axis), *range(axis + 1, rank)]
@@ -83,3 +85,8 @@ def gather_gradient(g: Any, x: Any, rank: int, indices: Any, index_rank: int, ax
     updates = dY if axis == 0 else g.Transpose(dY, perm=front)
     summed = g.ScatterND(zeros, g.Unsqueeze(indices, [-1]), updates, reduction="add")
     return summed if axis == 0 else g.Transpose(summed, perm=inverse(perm))
+
+
+def as_int64(g: Any, indices: Any) -> Any:
+    """The indices in the only dtype that `ScatterND` and `GatherND` take."""
+    return indices if indices.dtype == ir.DataType.INT64 else g.Cast(indices, to=ir.DataType.INT64.value)

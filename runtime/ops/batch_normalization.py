@@ -10,18 +10,16 @@ import math
 
 from ..dtypes import compute_dtype
 from ..inference import value_type
+from ._precision import cast, narrow, widen
 from .normalization import (
     added,
     all_but_channels,
-    cast,
     channel_vector,
     check_channels,
     mean_over,
-    narrow,
     projected,
     standardized,
     sum_to_channels,
-    widen,
 )
 from .registry import GRAD_DOMAIN, op
 

@@ -40,24 +40,36 @@ def _(g, node, dY):
 
 def _operand_gradient(g, which, inputs, shapes, terms, output, dY):
     """Repeated labels of the input become diagonals by an identity matrix; labels nobody else has are broadcast."""
-    operands = [dY, *(x for i, x in enumerate(inputs) if i != which)]
-    given = [output, *(term for i, term in enumerate(terms) if i != which)]
+    wide = {
+        label for term, shape in zip(terms, shapes, strict=True) for label, n in zip(term, shape, strict=True) if n != 1
+    }
+    others = [_squeezed(g, inputs[i], terms[i], shapes[i], wide) for i in range(len(terms)) if i != which]
+    operands, given = [dY, *(x for x, _ in others)], [output, *(term for _, term in others)]
     unused = _unused("".join((output, *terms)))
-    target = ""
+    target = []
     for label, size in zip(terms[which], shapes[which], strict=True):
-        if label in target:
+        if size == 1 and label in wide:
+            label = ""
+        elif label in target:
             fresh = next(unused)
             operands.append(_identity(g, size, inputs[which], len(target)))
             given.append(label + fresh)
             label = fresh
-        target += label
-    reached = [label for label in target if any(label in term for term in given)]
+        target.append(label)
+    reached = [label for label in target if label and any(label in term for term in given)]
     if len(given) == 1 and "".join(reached) == output:
         found = dY
     else:
         found = g.Einsum(*operands, equation=f"{','.join(given)}->{''.join(reached)}")
     missing = [axis for axis, label in enumerate(target) if label not in reached]
     return g.Expand(g.Unsqueeze(found, missing), g.shape_of(inputs[which])) if missing else found
+
+
+def _squeezed(g, x, term, shape, wide):
+    """An operand and its labels without the axes of size 1 that an ellipsis broadcasts."""
+    axes = [axis for axis, (label, size) in enumerate(zip(term, shape, strict=True)) if size == 1 and label in wide]
+    kept = "".join(label for axis, label in enumerate(term) if axis not in axes)
+    return (g.Squeeze(x, axes), kept) if axes else (x, term)
 
 
 def _identity(g, size, x, axis):
@@ -102,13 +114,14 @@ def _unused(used):
 
 
 def _sizes(equation, terms, shapes):
-    """The size of each label; size 1 is broadcast."""
+    """The size of each label; within ellipses size 1 is broadcast."""
     sizes = {}
     for term, shape in zip(terms, shapes, strict=True):
         for label, size in zip(term, shape, strict=True):
-            if sizes.setdefault(label, size) == 1:
+            broadcast = label not in equation
+            if sizes.setdefault(label, size) == 1 and broadcast:
                 sizes[label] = size
-            elif size not in (1, sizes[label]):
+            elif size != sizes[label] and not (size == 1 and broadcast):
                 shown = ", ".join(str(list(s)) for s in shapes)
                 raise InvalidInput(
                     f"equation {equation!r} gives one label to sizes {sizes[label]} and {size}: shapes {shown}"
@@ -120,15 +133,10 @@ def _plain(xp, array, term, sizes):
     """(array, labels) with every label once and none of its axes still to be broadcast."""
     labels = list(term)
     for label in dict.fromkeys(term):
-        while (axis := labels.index(label)) != (again := len(labels) - 1 - labels[::-1].index(label)):
-            if 1 in (array.shape[axis], array.shape[again]) and array.shape[axis] != array.shape[again]:
-                drop = axis if array.shape[axis] == 1 else again
-                array = array.reshape(array.shape[:drop] + array.shape[drop + 1 :])
-                del labels[drop]
-            else:
-                array = xp.diagonal(array, 0, axis, again)
-                del labels[again], labels[axis]
-                labels.append(label)
+        while labels.count(label) > 1:
+            first, second = [i for i, other in enumerate(labels) if other == label][:2]
+            array = xp.diagonal(array, 0, first, second)
+            labels = [other for i, other in enumerate(labels) if i not in (first, second)] + [label]
     kept = [i for i, label in enumerate(labels) if array.shape[i] == sizes[label]]
     if len(kept) < len(labels):
         array = array.reshape([array.shape[i] for i in kept])

@@ -261,10 +261,3 @@ def _upsample(xp, X, scales, mode):
     """Versions 1 to 9 call interpolation along any number of axes `bilinear` or `linear`."""
     lines = _lines(X.shape, None, scales, None, None, "stretch", False)
     return _resize(xp, X, lines, mode="linear" if mode == "bilinear" else mode, **_SIMPLE)
-
-
-@upsample_9.gradient
-def _(g, node, dY):
-    """dX = the transposed interpolation of dY"""
-    x, scales = node.inputs
-    return g.ResizeGrad(dY, g.shape_of(x), None, scales, mode=node.attrs["mode"], **_SIMPLE)

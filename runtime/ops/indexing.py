@@ -105,7 +105,7 @@ def _(g, node, dY):
     if batch_dims:
         column = g.Concat(g.Shape(indices, end=-1), [1], axis=0)
         entries = [_positions(g, x, axis, rank, column) for axis in range(batch_dims)]
-        indices = g.Concat(*entries, g.Cast(indices, to=entries[0].dtype.value), axis=-1)
+        indices = g.Concat(*entries, indices, axis=-1)
     return g.ScatterND(g.zeros_like(x), indices, dY, reduction="add")
 
 
@@ -189,7 +189,6 @@ def scatter_nd_16(xp, data, indices, updates, *, reduction="none", out=None):
     return _scatter_nd(xp, data, indices, updates, reduction, out)
 
 
-@scatter.gradient
 @scatter_elements_16.gradient
 def _(g, node, dY):
     """see `_scatter_gradient`"""

@@ -17,9 +17,9 @@ def matmul(xp, A, B, *, out=None):
         return matmul(xp, A.astype(wide), B.astype(wide)).astype(A.dtype)
     if A.ndim > 2 and B.ndim == 2 and (out is None or out.flags.c_contiguous):
         return _one_matrix(xp, A, B, out)
-    if out is not None:
-        return xp.matmul(A, B, out=out)
-    return xp.matmul(A, B).reshape(()) if A.ndim == B.ndim == 1 else xp.matmul(A, B)
+    if A.ndim == B.ndim == 1:
+        return xp.matmul(A, B).reshape(())
+    return xp.matmul(A, B, out=out)
 
 
 def _one_matrix(xp, A, B, out):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..dtypes import compute_dtype
 from ..errors import InvalidInput
+from ._precision import narrow, widen
 from .registry import op
 
 REDUCTIONS = ("none", "sum", "mean")
@@ -97,52 +98,53 @@ def _(g, node, dLoss, dLogProb=None):
 
     A gradient d arriving at log_prob adds d − exp(log_prob) · Σ d over classes. dweights: see `_loss_gradient`.
     """
-    log_prob = node.output(1)
+    (log_prob,) = widen(g, node.output(1))
     probabilities = g.Exp(log_prob)
     terms, d_weights = [], None
     if dLoss is not None:
         onehot, factor, d_weights = _loss_gradient(g, node, log_prob, dLoss)
         terms.append(g.Mul(g.Sub(probabilities, onehot), factor))
     if dLogProb is not None:
-        terms.append(g.Sub(dLogProb, g.Mul(probabilities, g.ReduceSum(dLogProb, [1], keepdims=1))))
-    return g.Add(*terms) if len(terms) == 2 else terms[0], None, d_weights
+        (d,) = widen(g, dLogProb)
+        terms.append(g.Sub(d, g.Mul(probabilities, g.ReduceSum(d, [1], keepdims=1))))
+    return narrow(g, node.inputs, g.Add(*terms) if len(terms) == 2 else terms[0], None, d_weights)
 
 
 @negative_log_likelihood_loss.gradient
 def _(g, node, dLoss):
     """dinput = −onehot · w · dLoss; w is the target's weight, 0 if ignored, over Σ w for `mean`."""
-    onehot, factor, d_weight = _loss_gradient(g, node, node.inputs[0], dLoss)
-    return g.Neg(g.Mul(onehot, factor)), None, d_weight
+    onehot, factor, d_weight = _loss_gradient(g, node, *widen(g, node.inputs[0]), dLoss)
+    return narrow(g, node.inputs, g.Neg(g.Mul(onehot, factor)), None, d_weight)
 
 
 def _loss_gradient(g, node, log_prob, dLoss):
-    """(onehot labels, w · dLoss with an axis for the classes, gradient of the weights).
+    """(onehot labels, w · dLoss with an axis for the classes, gradient of the weights), all in the dtype of `log_prob`.
 
     dweight[c] = Σ over labels c of nll · dLoss, for `mean` of (nll − loss) · dLoss / Σ w.
     """
     x, labels, weights = node.inputs
-    ignore, mean = node.attrs["ignore_index"], node.attrs["reduction"] == "mean"
+    dtype, rank = log_prob.dtype, len(node.shape(0))
+    ignore, reduction = node.attrs["ignore_index"], node.attrs["reduction"]
     classes = node.shape(0)[1]
     depth = np.int64(classes) if isinstance(classes, int) else g.Gather(g.Shape(x), np.int64(1))
-    counted = None if ignore is None else g.Cast(g.Not(g.Equal(labels, ignore)), to=x.dtype.value)
-    onehot = g.OneHot(labels, depth, np.array([0, 1], x.dtype.numpy()), axis=1)
-    if counted is not None:
-        onehot = g.Mul(onehot, g.Unsqueeze(counted, [1]))
-    if weights is None:
-        w = counted
-        total = g.Cast(g.Size(labels), to=x.dtype.value) if counted is None else g.ReduceSum(counted, keepdims=0)
-    else:
-        rank = len(node.shape(0))
-        spread = g.Unsqueeze(weights, list(range(1, rank - 1))) if rank > 2 else weights
+    onehot = g.OneHot(labels, depth, np.array([0, 1], dtype.numpy()), axis=1)
+    w = None
+    if ignore is not None:
+        w = g.Cast(g.Not(g.Equal(labels, ignore)), to=dtype.value)
+        onehot = g.Mul(onehot, g.Unsqueeze(w, [1]))
+    if weights is not None:
+        (spread,) = widen(g, weights)
+        spread = g.Unsqueeze(spread, list(range(1, rank - 1))) if rank > 2 else spread
         w = g.ReduceSum(g.Mul(onehot, spread), [1], keepdims=0)
-        total = g.ReduceSum(w, keepdims=0)
-    share = g.Div(dLoss, total) if mean else dLoss
+    (share,) = widen(g, dLoss)
+    if reduction == "mean":
+        share = g.Div(share, g.Cast(g.Size(labels), to=dtype.value) if w is None else g.ReduceSum(w, keepdims=0))
     factor = share if w is None else g.Mul(w, share)
-    if w is not None or node.attrs["reduction"] == "none":
+    if w is not None or reduction == "none":
         factor = g.Unsqueeze(factor, [1])
     if weights is None:
         return onehot, factor, None
     nll = g.Neg(g.ReduceSum(g.Mul(onehot, log_prob), [1], keepdims=0))
-    each = g.Mul(g.Sub(nll, node.outputs[0]) if mean else nll, share)
+    each = g.Mul(g.Sub(nll, *widen(g, node.outputs[0])) if reduction == "mean" else nll, share)
     others = [axis for axis in range(rank) if axis != 1]
     return onehot, factor, g.ReduceSum(g.Mul(onehot, g.Unsqueeze(each, [1])), others, keepdims=0)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import onnx_ir as ir
 
 from ..dtypes import compute_dtype, numpy_dtype
 from ..errors import InvalidInput
 from ..inference import value_type
+from ._precision import cast, narrow, widen
 from .registry import GRAD_DOMAIN, op
 
 
@@ -48,10 +48,11 @@ def _normalize_groups(xp, name, X, scale, B, groups, epsilon, out):
         raise InvalidInput(f"{name}: num_groups is {groups}; expected a divisor of the number of channels, {channels}")
     wide = compute_dtype(X.dtype)
     scale, B = (v.astype(wide, copy=False) for v in (scale, B))
-    grouped, out = _rows(X.reshape(X.shape[0], groups, -1), 2, out, wide)
+    batch, each, size = X.shape[0], channels // groups, math.prod(X.shape[2:])
+    grouped, out = _rows(X.reshape(batch, groups, each * size), 2, out, wide)
     Y, _, s = _row_moments(xp, grouped, epsilon, out)
-    Y = Y.reshape(X.shape[0], channels, -1)
-    Y *= (scale.reshape(groups, -1) * s.reshape(-1, groups, 1)).reshape(-1, channels, 1)
+    Y = Y.reshape(batch, channels, size)
+    Y *= (scale.reshape(groups, each) * s.reshape(batch, groups, 1)).reshape(batch, channels, 1)
     Y += B[:, None]
     return Y.reshape(X.shape).astype(X.dtype, copy=False)
 
@@ -328,17 +329,3 @@ def sum_to_channels(g, z, rank):
 
 def added(g, terms):
     return g.Sum(*terms) if len(terms) > 1 else terms[0] if terms else None
-
-
-def widen(g, *values):
-    """Narrow floats as float32: gradients are computed in the precision of the kernels."""
-    return [g.Cast(v, to=ir.DataType.FLOAT.value) if v.dtype.itemsize < 4 else v for v in values]
-
-
-def cast(g, value, dtype):
-    return value if value is None or value.dtype == dtype else g.Cast(value, to=dtype.value)
-
-
-def narrow(g, inputs, *gradients):
-    """The gradients in the dtypes of the inputs they belong to."""
-    return tuple(cast(g, d, x.dtype) if x is not None else None for d, x in zip(gradients, inputs, strict=False))

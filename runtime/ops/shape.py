@@ -311,7 +311,10 @@ def _depth_to_space(xp, input, blocksize, mode):
     n, c, h, w = _image(input)
     b = blocksize
     if mode not in ("DCR", "CRD") or b < 1 or c % (b * b):
-        raise InvalidInput(f"DepthToSpace of {c} channels by blocksize {b} in mode {mode!r}: see DCR and CRD")
+        raise InvalidInput(
+            f"DepthToSpace cannot make blocks of {b}x{b} from {c} channels in mode {mode!r}; "
+            "expected a multiple of the block's area, and DCR or CRD"
+        )
     if mode == "DCR":
         blocks = input.reshape((n, b, b, c // (b * b), h, w)).transpose((0, 3, 4, 1, 5, 2))
     else:
@@ -323,7 +326,10 @@ def _space_to_depth(xp, input, blocksize, mode):
     n, c, h, w = _image(input)
     b = blocksize
     if mode not in ("DCR", "CRD") or b < 1 or h % b or w % b:
-        raise InvalidInput(f"SpaceToDepth of a {h}x{w} image by blocksize {b} in mode {mode!r}: see DCR and CRD")
+        raise InvalidInput(
+            f"SpaceToDepth cannot cut a {h}x{w} image into blocks of {b}x{b} in mode {mode!r}; "
+            "expected multiples of the blocksize, and DCR or CRD"
+        )
     blocks = input.reshape((n, c, h // b, b, w // b, b))
     order = (0, 3, 5, 1, 2, 4) if mode == "DCR" else (0, 1, 3, 5, 2, 4)
     return blocks.transpose(order).reshape((n, c * b * b, h // b, w // b))

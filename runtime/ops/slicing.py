@@ -17,16 +17,26 @@ def _list(vector):
 # ---- Concat and Split
 
 
+def _concat(xp, inputs, axis, out):
+    axis = axis_in(axis, inputs[0].ndim)
+    if len({(*x.shape[:axis], *x.shape[axis + 1 :]) for x in inputs}) > 1 or len({x.ndim for x in inputs}) > 1:
+        shapes = ", ".join(str(list(x.shape)) for x in inputs)
+        raise InvalidInput(
+            f"tensors joined along axis {axis} must agree in all other dimensions; found shapes {shapes}"
+        )
+    return xp.concatenate(inputs, axis=axis, out=out)
+
+
 @op("Concat", since=1)
 def concat_1(xp, *inputs, axis=1, out=None):
     """The inputs one after the other along `axis`."""
-    return xp.concatenate(inputs, axis=axis_in(axis, inputs[0].ndim), out=out)
+    return _concat(xp, inputs, axis, out)
 
 
 @op("Concat", since=4)
 def concat_4(xp, *inputs, axis, out=None):
     """The inputs one after the other along `axis`."""
-    return xp.concatenate(inputs, axis=axis_in(axis, inputs[0].ndim), out=out)
+    return _concat(xp, inputs, axis, out)
 
 
 @concat_4.gradient
@@ -258,20 +268,21 @@ def pad_grad(xp, dY, shape, pads, axes=None, *, mode):
     for axis, (begin, end) in enumerate(_widths(len(shape), _list(pads), _list(axes))):
         if begin or end:
             source = _source(shape[axis], begin, end, mode, axis)
-            dY = _add_up(xp, dY, source, shape[axis], axis)
+            dY = _add_up(xp, dY, source, shape[axis], max(begin, 0), max(end, 0), axis)
     return dY
 
 
-def _add_up(xp, dY, source, size, axis):
-    """Along `axis` adds slice i of dY to slice source[i] of the result, one of each source at a time."""
-    order = np.argsort(source, kind="stable")
-    start = np.searchsorted(source[order], source[order])
-    rank = np.empty(len(source), np.int64)
-    rank[order] = np.arange(len(source)) - start
+def _add_up(xp, dY, source, size, begin, end, axis):
+    """Along `axis` adds slice i of dY to slice source[i]: the middle at once, then one of each source at a time."""
     before = (slice(None),) * axis
+    middle = slice(begin, len(source) - end)
     total = xp.zeros((*dY.shape[:axis], size, *dY.shape[axis + 1 :]), dY.dtype)
-    for turn in range(int(rank.max()) + 1):
-        chosen = np.flatnonzero(rank == turn)
+    total[(*before, slice(source[middle][0], source[middle][-1] + 1))] = dY[(*before, middle)]
+    border = np.delete(np.arange(len(source)), middle)
+    border = border[np.argsort(source[border], kind="stable")]
+    rank = np.arange(len(border)) - np.searchsorted(source[border], source[border])
+    for turn in range(int(rank.max(initial=-1)) + 1):
+        chosen = border[rank == turn]
         total[(*before, xp.asarray(source[chosen]))] += xp.take(dY, xp.asarray(chosen), axis=axis)
     return total
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import onnx_ir as ir
 from onnx_ir.passes import Sequential, common
 
-_CLEANUP = Sequential(
-    common.CommonSubexpressionEliminationPass(),
-    common.RemoveUnusedNodesPass(),
-)
+from ..ops import registry
+
+_CLEANUP = Sequential(common.CommonSubexpressionEliminationPass(), common.RemoveUnusedNodesPass())
+_ONLY_DEAD = Sequential(common.RemoveUnusedNodesPass())
 
 INITIALIZERS_ARE_INPUTS_BELOW = 4
 """Before this IR version every initializer had to be listed as an input too, so listing it there means nothing."""
 
 
 def run(model: ir.Model) -> bool:
-    """Case 1: two nodes compute the same; case 2: nobody uses a node's outputs; case 3: nobody uses an initializer."""
-    return _CLEANUP(model).modified
+    """Case 1: two nodes compute the same; case 2: nobody uses a node's outputs; case 3: nobody uses an initializer.
+
+    Case 1 waits for graphs in which nothing draws random numbers: equal nodes need not draw equal ones.
+    """
+    return (_ONLY_DEAD if any(map(_draws, model.graph)) else _CLEANUP)(model).modified
+
+
+def _draws(node: ir.Node) -> bool:
+    assert isinstance(node.graph, ir.Graph)
+    operator = registry.find(node.domain, node.op_type, node.graph.opset_imports[node.domain])
+    return operator is not None and not operator.deterministic
 
 
 def drop_initializer_inputs(model: ir.Model) -> bool:

@@ -5,7 +5,8 @@ Case 2: an elementwise node whose inputs are all transposed alike (constants are
 behind it.
 Case 3: `Concat`, `Softmax` or `LogSoftmax` of transposed inputs — likewise, the axis renamed.
 
-Only a transpose with a single reader moves, so no work is done twice.
+A node is passed only if at least one of its transposes has no other reader: then there are never more transposes than
+before.
 """
 
 from __future__ import annotations
@@ -90,14 +91,14 @@ def _sink(graph: ir.Graph, node: ir.Node, axis_name: str | None) -> bool:
     if len(perms) != 1 or node.outputs[0].is_graph_output():
         return False
     perm = perms.pop()
-    if not all(_movable(v, perm) for v in node.inputs):
+    if not all(_movable(v, perm) for v in node.inputs) or not any(_vanishes(v) for v in node.inputs):
         return False
     build = Builder(graph, before=node)
     transposes = {n for v in node.inputs if v is not None and _perm_of(v) and (n := v.producer())}
     for i, value in enumerate(node.inputs):
         if value is not None:
             node.replace_input_with(i, _untransposed(build, value, perm))
-    graph.remove(transposes, safe=True)
+    graph.remove([t for t in transposes if not t.outputs[0].uses() and not t.outputs[0].is_graph_output()], safe=True)
     if axis_name is not None:
         axis = attributes(node).get(axis_name, -1)
         node.attributes[axis_name] = ir.AttrInt64(axis_name, perm[axis])
@@ -108,10 +109,13 @@ def _sink(graph: ir.Graph, node: ir.Node, axis_name: str | None) -> bool:
 def _movable(value: ir.Value | None, perm: Perm) -> bool:
     if value is None:
         return True
-    if _perm_of(value) == perm:
-        return len(value.uses()) == 1 and not value.is_graph_output()
     array = constant(value)
-    return array is not None and array.ndim <= len(perm)
+    return _perm_of(value) == perm or (array is not None and array.ndim <= len(perm))
+
+
+def _vanishes(value: ir.Value | None) -> bool:
+    """Whether a transposed value has no reader but one, so that its transpose goes when that one is passed."""
+    return _perm_of(value) is not None and value is not None and len(value.uses()) == 1 and not value.is_graph_output()
 
 
 def _untransposed(build: Builder, value: ir.Value, perm: Perm) -> ir.Value:

@@ -31,7 +31,7 @@ def test_forward(case: Case, dtype: str) -> None:
     arrays = arrays_of(case, dtype)
     got = run_executor(case, arrays)
     want = oracle(case, arrays)
-    assert len(got) == case.outputs
+    assert len(got) == case.outputs <= len(want)
     for i, (y, right) in enumerate(zip(got, want, strict=False)):
         assert y.dtype == expected_dtype(case, arrays, dtype, i, right)
         assert y.shape == right.shape
@@ -39,7 +39,13 @@ def test_forward(case: Case, dtype: str) -> None:
             assert_close(case, y, right)
 
 
-WITH_OUT = [case for case in CASES if (found := registry.find(case.domain, case.op, case.opset)) and found.takes_out]
+def _takes_out(case: Case) -> bool:
+    """Plans give `out` only to nodes with one output."""
+    operator = registry.find(case.domain, case.op, case.opset)
+    return operator is not None and operator.takes_out and case.outputs == 1
+
+
+WITH_OUT = list(filter(_takes_out, CASES))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
@@ -62,8 +68,6 @@ def test_results_own_their_memory_or_are_views(case: Case) -> None:
 @pytest.mark.parametrize("case", WITH_OUT, ids=lambda case: case.id)
 def test_out(case: Case) -> None:
     """With `out`, or with `out` being an input where the operator allows it, the result is the same."""
-    if case.outputs > 1:
-        pytest.skip("plans give `out` only to nodes with one output")
     arrays = arrays_of(case, case.dtypes[0])
     (want,) = run_kernel(case, arrays, CPU)
     rubbish = np.full_like(want, 77 if want.dtype.kind in "fc" else True)

@@ -1,4 +1,4 @@
-"""Everything that can be wrong with a model file, its graph, or what is fed to it: one clear error, and nothing written."""
+"""All that can be wrong with a model file, its graph, or what is fed to it: one clear error, and nothing written."""
 
 from __future__ import annotations
 
@@ -164,6 +164,7 @@ FILES = [
     row("unknown attribute", E.InvalidGraph, _with_attribute(colour=1), "'dense' (Gemm)", "colour", "alpha"),
     row("attribute twice", E.InvalidGraph, lambda m, _: [_with_attribute(alpha=a)(m, _) for a in (1.0, 2.0)],
         "'alpha'"),
+    row("attribute not text", E.InvalidGraph, _with_attribute(auto_pad=b"\xff"), "'dense'", "auto_pad", "UTF-8"),
     row("too many inputs", E.InvalidGraph, lambda m, _: m.graph.node[1].input.append("x"),
         "'relu'", "input size 2", "max=1"),
     row("too few inputs", E.InvalidGraph,

@@ -9,7 +9,7 @@ from ..table import Case
 
 FAMILIES = (
     *("elementwise", "activation", "linear", "convolution", "pooling", "normalization", "reduction", "shape"),
-    *("indexing", "image", "loss", "random", "grad", "training"),
+    *("slicing", "einsum", "indexing", "image", "loss", "random", "grad", "training"),
 )
 CASES: list[Case] = []
 for _family in FAMILIES:

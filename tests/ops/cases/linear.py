@@ -27,7 +27,7 @@ CASES = [
     case("MatMul", ints(2, 3), ints(3, 2, key="B"), opset=9, name="integers"),
     case("MatMul", real(2, 0), real(0, 3), name="empty-sum"),
     case("MatMul", real(0, 2, 3), real(3, 2), name="empty-batch"),
-    case("MatMul", real(2, 2, 3), real(3, 2), dtypes=("float16",), name="half"),
+    case("MatMul", real(2, 2, 3), real(3, 2), dtypes=("float16", "bfloat16"), name="half"),
     case(
         "Gemm",
         real(2, 3),
@@ -66,5 +66,5 @@ CASES = [
         beta=0.5,
         name="both",
     ),
-    case("Gemm", real(2, 3), real(3, 4), real(4), dtypes=("float16",), name="half"),
+    case("Gemm", real(2, 3), real(3, 4), real(4), dtypes=("float16", "bfloat16"), name="half"),
 ]

@@ -61,6 +61,10 @@ CASES = [
     ),
     case(SCE, real(N, C), LABELS, opset=12, expect=loss_alone),
     case(NLL, real(N, C), LABELS, opset=12, expect=negative_log_likelihood),
+    *(
+        case(op, real(N, C), LABELS, WEIGHTS, opset=22, dtypes=("float16", "bfloat16"), expect=expect, name="half")
+        for op, expect in OPERATORS
+    ),
     case(NLL, real(N, C), LABELS, opset=22, expect=negative_log_likelihood),
     case(SCE, real(N, C), LABELS, outputs=2, grad=(0,), expect=cross_entropy, name="log-probabilities"),
     case(

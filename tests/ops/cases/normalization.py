@@ -157,7 +157,7 @@ BATCH = [
         expect=by_given,
         name="vector",
     ),
-    case("BatchNormalization", *batch_inputs(2, C, 2, 2), dtypes=("float16",), name="half"),
+    case("BatchNormalization", *batch_inputs(2, C, 2, 2), dtypes=("float16", "bfloat16"), expect=by_given, name="half"),
     case(
         "BatchNormalization",
         *batch_inputs(5),
@@ -204,6 +204,7 @@ EXAMPLE = [
     case("InstanceNormalization", real(2, C, 4), real(C), real(C, key="B"), opset=1),
     case("InstanceNormalization", real(2, C, 2, 2), real(C), real(C, key="B"), opset=6, epsilon=0.0625),
     case("InstanceNormalization", real(2, C, 2, 2), real(C), real(C, key="B"), grad=(0, 1, 2)),
+    case("InstanceNormalization", real(2, C, 5), real(C), real(C, key="B"), dtypes=("float16",), name="half"),
     case("InstanceNormalization", real(2, C, 5), real(C), real(C, key="B"), opset=22, name="sequence"),
     case("GroupNormalization", real(2, 4, 3), real(2), real(2, key="B"), opset=18, num_groups=2, expect=groups),
     case(
@@ -241,16 +242,30 @@ EXAMPLE = [
         expect=layer,
         name="no-bias",
     ),
+    case(
+        "LayerNormalization",
+        real(3, 4),
+        real(4),
+        real(4, key="B"),
+        dtypes=("float16", "bfloat16"),
+        expect=layer,
+        name="half",
+    ),
     case("LayerNormalization", real(3, 4), real(4), real(4, key="B"), axis=-2, expect=layer, name="negative-axis"),
     case("LayerNormalization", real(3, 4), real(4), real(4, key="B"), outputs=3, expect=layers, name="statistics"),
     case("RMSNormalization", real(3, 4), real(4), opset=23, expect=rms),
+    case("RMSNormalization", real(3, 4), real(4), opset=23, dtypes=("float16", "bfloat16"), expect=rms, name="half"),
     case("RMSNormalization", real(2, 3, 4), real(3, 4), opset=23, axis=1, epsilon=0.125, expect=rms, name="two-axes"),
     case("MeanVarianceNormalization", real(2, C, 2, 2), opset=9, expect=mean_variance),
     case("MeanVarianceNormalization", real(2, C, 2, 2), grad=(0,), expect=mean_variance),
+    case(
+        "MeanVarianceNormalization", real(2, C, 2, 2), dtypes=("float16", "bfloat16"), expect=mean_variance, name="half"
+    ),
     case("MeanVarianceNormalization", real(2, C, 4), axes=[-1], grad=(0,), expect=mean_variance, name="last-axis"),
     case("LpNormalization", real(3, 4), opset=1, expect=lp),
     case("LpNormalization", real(3, 4), grad=(0,), expect=lp, name="euclidean"),
     case("LpNormalization", real(3, 4), axis=0, p=1, grad=(0,), expect=lp, name="absolute"),
+    case("LpNormalization", real(3, 4), opset=22, dtypes=("float16", "bfloat16"), expect=lp, name="half"),
     case("LpNormalization", ZERO_ROW, opset=22, expect=lp, name="zero-norm"),
 ]
 
@@ -258,6 +273,7 @@ WINDOW = [
     case("LRN", real(2, 5, 2, 2), opset=1, size=3, expect=responses),
     case("LRN", real(2, 5, 2), size=3, alpha=0.5, grad=(0,), expect=responses, name="odd"),
     case("LRN", real(2, 5, 2), size=4, alpha=0.5, beta=0.625, bias=2.0, grad=(0,), expect=responses, name="even"),
+    case("LRN", real(2, 5, 2), size=3, alpha=0.5, dtypes=("float16", "bfloat16"), expect=responses, name="half"),
     case("LRN", real(1, 3, 2), size=9, alpha=0.5, expect=responses, name="wider-than-channels"),
     case(
         "ChannelWindowSum",

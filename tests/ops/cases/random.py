@@ -65,6 +65,18 @@ CASES = [
     case(
         "Dropout", real(4, 5), None, TRUE, seed=int(SEED), outputs=2, grad=(0,), expect=dropped, name="training-default"
     ),
+    case(
+        "Dropout",
+        real(4, 5),
+        0.3,
+        TRUE,
+        opset=22,
+        seed=int(SEED),
+        outputs=2,
+        dtypes=("float16", "bfloat16"),
+        expect=dropped,
+        name="training-half",
+    ),
     case("RandomUniform", opset=1, shape=[2, 3], seed=SEED, low=-1.0, high=3.0, expect=uniform),
     case("RandomUniformLike", real(2, 3), opset=1, dtype=1, seed=SEED, low=-1.0, high=3.0, expect=uniform),
     case("RandomNormal", opset=1, shape=[2, 3], seed=SEED, mean=1.0, scale=2.0, expect=normal),
