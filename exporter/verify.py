@@ -72,14 +72,16 @@ class Report:
 
     def table(self) -> Table:
         """The rows for a terminal."""
+        from rich import box
         from rich.table import Table
 
-        table = Table(title=f"{self.path}: Striate and {self.against}", title_justify="left")
+        title = f"{self.path}: Striate and {self.against}"
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         table.add_column("output", overflow="fold")
         table.add_column("shape")
         table.add_column("dtype")
-        for heading in ("max |diff|", "max relative", "max ULP", "same argmax"):
-            table.add_column(heading, justify="right")
+        for heading in ("max |diff|", "relative", "ULP", "same argmax"):
+            table.add_column(heading, justify="right", no_wrap=True)
         for row in self.rows:
             shape = "×".join(map(str, row.shape)) or "scalar"
             numbers = (f"{row.max_abs:.3g}", f"{row.max_rel:.3g}", "–" if row.max_ulp is None else f"{row.max_ulp:.0f}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 AttributeProto, FormalParameter = onnx.AttributeProto, onnx.defs.OpSchema.FormalParameterOption
 FunctionId = tuple[str, str, str]
+_TERM = r"[a-zA-Z]*(\.\.\.)?[a-zA-Z]*"
+_EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
 Body = onnx.GraphProto | onnx.FunctionProto
 Schema = Any
 """An onnx.defs.OpSchema, whose stubs lack half of it."""
@@ -45,6 +48,7 @@ def normalise(proto: onnx.ModelProto, where: str, limits: Limits) -> None:
 
     Raises:
         LimitExceeded: graphs are nested too deeply for what comes after.
+        InvalidGraph: a name is not text.
     """
     bodies: list[tuple[Iterable[onnx.NodeProto], int]] = [(f.node, 0) for f in (proto.graph, *proto.functions)]
     for imports in (proto.opset_import, *(f.opset_import for f in proto.functions)):
@@ -55,6 +59,10 @@ def normalise(proto: onnx.ModelProto, where: str, limits: Limits) -> None:
         if depth > limits.nesting:
             raise LimitExceeded(f"{where} has graphs nested more than {limits.nesting} deep")
         for node in nodes:
+            if any(
+                isinstance(text, bytes) for text in (node.name, node.op_type, node.domain, *node.input, *node.output)
+            ):
+                raise InvalidGraph(f"{where}: a name in node {node.name!r} ({node.op_type!r}) is not UTF-8")
             if node.domain == "ai.onnx":
                 node.domain = ""
             bodies += [(graph.node, depth + 1) for graph in _subgraphs(node)]
@@ -226,6 +234,8 @@ def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
         raise UnsupportedOperator(f"{label}: {detail} (domain {_show(node.domain)!r})")
     if schema is not None:
         _check_against(schema, node, label)
+    if node.op_type == "Einsum":
+        _check_equation(node, label)
     if operator is not None:
         try:
             operator.bind({attribute.name: None for attribute in node.attribute})
@@ -263,6 +273,19 @@ def _check_against(schema: Schema, node: onnx.NodeProto, label: str) -> None:
     for formal, name in zip(schema.inputs, node.input, strict=False):
         if not name and formal.option == FormalParameter.Single:
             raise InvalidGraph(f"{label}: input {formal.name!r} is required but its name is empty")
+
+
+def _check_equation(node: onnx.NodeProto, label: str) -> None:
+    """ONNX's own shape inference does not end on some malformed equations, so none may reach it."""
+    for attribute in node.attribute:
+        if attribute.ref_attr_name:
+            raise UnsupportedOperator(
+                f"{label}: the equation of an Einsum must stand in the node, not come from a function"
+            )
+        if not _EQUATION.fullmatch(attribute.s.decode().replace(" ", "")):
+            raise InvalidGraph(
+                f"{label}: {attribute.s.decode()!r} is not an equation; expected one such as 'ij,jk->ik'"
+            )
 
 
 def _check_recursion(functions: Mapping[FunctionId, onnx.FunctionProto], where: str) -> None:

@@ -157,9 +157,13 @@ class InferenceSession:
         return IOBinding(self)
 
     def _run(self, names: Sequence[str] | None, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
+        from .engines.arrays import to_host
+
         if options is not None and not isinstance(options, RunOptions):
             raise TypeError(f"run_options must be RunOptions, not {type(options).__name__}")
         arrays = feeds.check(given, self._inputs, self._arguments)
+        if self._device.name() == "cpu":
+            arrays = {name: to_host(array) for name, array in arrays.items()}
         wanted = feeds.check_outputs(names, self._output_names)
         if options is not None and options.terminate:
             raise status(Fail, "Exiting due to terminate flag being set to true.", InvalidInput)

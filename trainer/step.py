@@ -196,7 +196,8 @@ def _dropout_to_training(seed: int) -> Transform:
             x = node.inputs[0]
             assert x is not None
             assert x.dtype is not None
-            drawn = g.Uniform(g.shape_of(x), count, seed=derive(seed, "dropout", node.name or ""), dtype=int(x.dtype))
+            own = attributes(node).get("seed", seed)
+            drawn = g.Uniform(g.shape_of(x), count, seed=derive(own, "dropout", node.name or ""), dtype=int(x.dtype))
             mask = g.Cast(g.GreaterOrEqual(drawn, float(ratio)), to=int(x.dtype))
             kept = g.Mul(x, g.Mul(mask, 1.0 / (1.0 - float(ratio))))
             node.outputs[0].replace_all_uses_with(kept, replace_graph_outputs=True)

@@ -10,6 +10,8 @@ __all__ = ["GRAD_DOMAIN", "Operator", "find", "load_all", "lookup", "op", "regis
 
 FAMILIES = (
     "elementwise",
+    "logic",
+    "casting",
     "activation",
     "linear",
     "convolution",
@@ -36,7 +38,4 @@ def load_all() -> None:
     if not _loaded:
         _loaded = True
         for family in FAMILIES:
-            from importlib.util import find_spec
-
-            if find_spec(f"{__name__}.{family}"):
-                import_module(f"{__name__}.{family}")
+            import_module(f"{__name__}.{family}")

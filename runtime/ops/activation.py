@@ -1,345 +1,446 @@
-"""Activations."""
+"""Activation functions, and the softmax family."""
 
 from __future__ import annotations
 
-import math
+from math import pi, prod, sqrt
 
-from ..dtypes import compute_dtype
+from ..errors import InvalidGraph, InvalidInput
 from ._axes import axis_in
+from ._legacy import consumed_inputs
+from ._numerics import erf, in_float32
 from .registry import op
 
-SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+
+def _room(xp, X, out):
+    """Where to compute a result shaped like X."""
+    return xp.empty_like(X) if out is None else out
 
 
-def _wide(X):
-    return X.astype(compute_dtype(X.dtype), copy=False)
+def _zero(g, x):
+    return g.like(0.0, x)
 
 
-@op("Relu", since=1, inplace=True)
+# ---- rectifiers
+
+
+@op("Relu", since=6, inplace=True)
 def relu(xp, X, *, out=None):
     """max(X, 0)"""
-    return xp.maximum(X, xp.zeros((), X.dtype), out=out)
+    return xp.maximum(X, 0, out=out)
 
 
 @relu.gradient
 def _(g, node, dY):
-    """dX = dY where X > 0"""
-    X = node.inputs[0]
-    return g.Mul(dY, g.Cast(g.Greater(X, 0.0), to=int(X.dtype)))
+    """dX = dY where Y > 0, else 0"""
+    y = node.outputs[0]
+    return g.Where(g.Greater(y, _zero(g, y)), dY, _zero(g, y))
 
 
-@op("LeakyRelu", since=1)
-def leaky_relu(xp, X, *, alpha=0.01):
-    """X where X ≥ 0, else alpha·X"""
-    return xp.where(X >= 0, X, X * alpha).astype(X.dtype, copy=False)
+@op("LeakyRelu", since=6, inplace=True)
+@in_float32
+def leaky_relu(xp, X, *, alpha=0.01, out=None):
+    """X, below 0 alpha · X: the greater of the two up to alpha = 1, the lesser beyond."""
+    if alpha == 0:
+        return xp.maximum(X, 0, out=out)
+    choose = xp.maximum if alpha <= 1 else xp.minimum
+    return choose(X, X * alpha, out=out)
 
 
 @leaky_relu.gradient
 def _(g, node, dY):
-    """dX = dY where X ≥ 0, else alpha·dY"""
-    return g.Where(g.Less(node.inputs[0], 0.0), g.Mul(dY, node.attrs["alpha"]), dY)
-
-
-@op("PRelu", since=1)
-def prelu_per_channel(xp, X, slope):
-    """X where X ≥ 0, else slope·X; a slope vector is per channel."""
-    if slope.ndim == 1 and slope.size > 1 and X.ndim > 2:
-        slope = slope.reshape((-1,) + (1,) * (X.ndim - 2))
-    return xp.where(X < 0, X * slope, X).astype(X.dtype, copy=False)
+    """dX = alpha · dY where X < 0, else dY"""
+    x = node.inputs[0]
+    return g.Where(g.Less(x, _zero(g, x)), g.Mul(dY, node.attrs["alpha"]), dY)
 
 
 @op("PRelu", since=7)
-def prelu(xp, X, slope):
-    """X where X ≥ 0, else slope·X, slope broadcast to X"""
-    return xp.where(X < 0, X * slope, X).astype(X.dtype, copy=False)
+@in_float32
+def p_relu(xp, X, slope, *, out=None):
+    """X, below 0 slope · X; the slope broadcasts to the shape of X."""
+    if slope.ndim > X.ndim or any(s not in (1, x) for s, x in zip(slope.shape[::-1], X.shape[::-1], strict=False)):
+        raise InvalidInput(f"slope of shape {list(slope.shape)} does not broadcast to X of shape {list(X.shape)}")
+    return xp.where(X < 0, X * slope, X)
 
 
-@prelu.gradient
+@p_relu.gradient
 def _(g, node, dY):
-    """dX = dY where X ≥ 0, else slope·dY; dslope = X·dY where X < 0"""
-    X, slope = node.inputs[:2]
-    below = g.Less(X, 0.0)
-    return g.Where(below, g.Mul(dY, slope), dY), g.Where(below, g.Mul(dY, X), g.like(0.0, X))
+    """dX = slope · dY where X < 0, else dY; dslope = X · dY where X < 0, else 0"""
+    x, slope = node.inputs
+    negative = g.Less(x, _zero(g, x))
+    return g.Where(negative, g.Mul(dY, slope), dY), g.Where(negative, g.Mul(dY, x), _zero(g, x))
 
 
-@op("Elu", since=1)
-def elu(xp, X, *, alpha=1.0):
-    """X where X > 0, else alpha·(exp(X) − 1)"""
-    zero = xp.zeros((), X.dtype)
-    return xp.where(X > 0, X, alpha * xp.expm1(xp.minimum(X, zero))).astype(X.dtype, copy=False)
-
-
-@elu.gradient
-def _(g, node, dY):
-    """dX = dY where X > 0, else dY·alpha·exp(X)"""
-    X = node.inputs[0]
-    inner = g.Mul(g.Exp(g.Min(X, 0.0)), node.attrs["alpha"])
-    return g.Mul(dY, g.Where(g.Greater(X, 0.0), g.like(1.0, X), inner))
-
-
-@op("Selu", since=1)
-def selu_1(xp, X, *, alpha=1.6732, gamma=1.0507, consumed_inputs=None):
-    """As Selu-6, with shorter constants."""
-    return selu(xp, X, alpha=alpha, gamma=gamma)
-
-
-@op("Selu", since=6)
-def selu(xp, X, *, alpha=SELU_ALPHA, gamma=SELU_GAMMA):
-    """gamma·X where X > 0, else gamma·alpha·(exp(X) − 1)"""
-    zero = xp.zeros((), X.dtype)
-    return (gamma * xp.where(X > 0, X, alpha * xp.expm1(xp.minimum(X, zero)))).astype(X.dtype, copy=False)
-
-
-@selu.gradient
-def _(g, node, dY):
-    """dX = dY·gamma where X > 0, else dY·gamma·alpha·exp(X)"""
-    X, gamma = node.inputs[0], node.attrs["gamma"]
-    inner = g.Mul(g.Exp(g.Min(X, 0.0)), gamma * node.attrs["alpha"])
-    return g.Mul(dY, g.Where(g.Greater(X, 0.0), g.like(gamma, X), inner))
-
-
-@op("Celu", since=12)
-def celu(xp, X, *, alpha=1.0):
-    """max(0, X) + min(0, alpha·(exp(X/alpha) − 1))"""
-    zero = xp.zeros((), X.dtype)
-    return (xp.maximum(X, zero) + alpha * xp.expm1(xp.minimum(X, zero) / alpha)).astype(X.dtype, copy=False)
-
-
-@celu.gradient
-def _(g, node, dY):
-    """dX = dY where X > 0, else dY·exp(X/alpha)"""
-    X = node.inputs[0]
-    return g.Mul(dY, g.Exp(g.Div(g.Min(X, 0.0), node.attrs["alpha"])))
+@op("PRelu", since=6)
+def p_relu_6(xp, X, slope):
+    """X, below 0 slope · X; one slope, one for each channel (axis 1), or the shape of X."""
+    if slope.size == 1:
+        slope = slope.reshape(())
+    elif slope.ndim == 1 and X.ndim > 1 and slope.shape[0] == X.shape[1]:
+        slope = slope.reshape(-1, *(1,) * (X.ndim - 2))
+    elif slope.shape != X.shape:
+        raise InvalidInput(
+            f"slope has shape {list(slope.shape)}, X {list(X.shape)}; "
+            "expected one slope, one for each channel of X, or one for each element"
+        )
+    return p_relu.kernel(xp, X, slope)
 
 
 @op("ThresholdedRelu", since=10)
 def thresholded_relu(xp, X, *, alpha=1.0):
-    """X where X > alpha, else 0"""
-    return xp.where(X > alpha, X, xp.zeros((), X.dtype))
+    """X where it exceeds alpha, else 0."""
+    return xp.where(xp.greater(X, alpha), X, 0)
 
 
 @thresholded_relu.gradient
 def _(g, node, dY):
-    """dX = dY where X > alpha"""
-    X = node.inputs[0]
-    return g.Mul(dY, g.Cast(g.Greater(X, node.attrs["alpha"]), to=int(X.dtype)))
-
-
-@op("Sigmoid", since=1)
-def sigmoid(xp, X):
-    """1 / (1 + exp(−X)), computed from exp(−|X|) so that it never overflows"""
-    x = _wide(X)
-    e = xp.exp(-xp.abs(x))
-    return (xp.where(x >= 0, xp.ones((), x.dtype), e) / (1 + e)).astype(X.dtype, copy=False)
-
-
-@sigmoid.gradient
-def _(g, node, dY):
-    """dX = dY·Y·(1 − Y)"""
-    Y = node.outputs[0]
-    return g.Mul(dY, g.Mul(Y, g.Sub(g.like(1.0, Y), Y)))
-
-
-@op("HardSigmoid", since=1)
-def hard_sigmoid(xp, X, *, alpha=0.2, beta=0.5):
-    """max(0, min(1, alpha·X + beta))"""
-    return xp.clip(X * alpha + beta, 0, 1).astype(X.dtype, copy=False)
-
-
-@hard_sigmoid.gradient
-def _(g, node, dY):
-    """dX = alpha·dY where 0 < alpha·X + beta < 1"""
-    return g.Mul(_inside(g, node.inputs[0], node.attrs["alpha"], node.attrs["beta"]), g.Mul(dY, node.attrs["alpha"]))
-
-
-def _inside(g, X, alpha, beta):
-    line = g.Add(g.Mul(X, alpha), beta)
-    return g.Cast(g.And(g.Greater(line, 0.0), g.Less(line, 1.0)), to=int(X.dtype))
-
-
-@op("HardSwish", since=14)
-def hard_swish(xp, X):
-    """X · max(0, min(1, X/6 + ½))"""
-    return (X * xp.clip(X * (1 / 6) + 0.5, 0, 1)).astype(X.dtype, copy=False)
-
-
-@hard_swish.gradient
-def _(g, node, dY):
-    """dX = dY·(h(X) + X/6 where 0 < h < 1), h the hard sigmoid of slope 1/6"""
-    X = node.inputs[0]
-    h = g.HardSigmoid(X, alpha=1 / 6, beta=0.5)
-    return g.Mul(dY, g.Add(h, g.Mul(g.Mul(X, 1 / 6), _inside(g, X, 1 / 6, 0.5))))
-
-
-@op("Softplus", since=1)
-def softplus(xp, X):
-    """log(1 + exp(X)), stable for large X."""
-    return xp.logaddexp(X, xp.zeros((), X.dtype))
-
-
-@softplus.gradient
-def _(g, node, dY):
-    """dX = dY * sigmoid(X)"""
-    return g.Mul(dY, g.Sigmoid(node.inputs[0]))
-
-
-@op("Softsign", since=1)
-def softsign(xp, X):
-    """X / (1 + |X|)"""
-    return X / (1 + xp.abs(X))
-
-
-@softsign.gradient
-def _(g, node, dY):
-    """dX = dY / (1 + |X|)²"""
-    X = node.inputs[0]
-    below = g.Add(g.Abs(X), 1.0)
-    return g.Div(dY, g.Mul(below, below))
-
-
-@op("Mish", since=18)
-def mish(xp, X):
-    """X · tanh(softplus(X))"""
-    return X * xp.tanh(xp.logaddexp(X, xp.zeros((), X.dtype)))
-
-
-@mish.gradient
-def _(g, node, dY):
-    """dX = dY·(t + X·(1 − t²)·sigmoid(X)), t = tanh(softplus(X))"""
-    X = node.inputs[0]
-    t = g.Tanh(g.Softplus(X))
-    slope = g.Mul(g.Sub(g.like(1.0, X), g.Mul(t, t)), g.Sigmoid(X))
-    return g.Mul(dY, g.Add(t, g.Mul(X, slope)))
-
-
-@op("Gelu", since=20)
-def gelu(xp, X, *, approximate="none"):
-    """X·Φ(X); `tanh` approximates Φ (Hendrycks & Gimpel 2016)"""
-    from .elementwise import erf_values
-
-    x = _wide(X)
-    if approximate == "tanh":
-        share = 0.5 * (1 + xp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
-    else:
-        share = 0.5 * (1 + erf_values(xp, x * math.sqrt(0.5)))
-    return (x * share).astype(X.dtype, copy=False)
-
-
-@gelu.gradient
-def _(g, node, dY):
-    """dX = dY·(Φ + X·φ), or the derivative of the tanh form"""
-    X = node.inputs[0]
-    one = g.like(1.0, X)
-    if node.attrs["approximate"] == "tanh":
-        c = math.sqrt(2 / math.pi)
-        square = g.Mul(X, X)
-        t = g.Tanh(g.Mul(g.Mul(X, g.Add(g.Mul(square, 0.044715), 1.0)), c))
-        inner = g.Mul(g.Add(g.Mul(square, 3 * 0.044715), 1.0), c)
-        slope = g.Mul(g.Mul(X, 0.5), g.Mul(g.Sub(one, g.Mul(t, t)), inner))
-        return g.Mul(dY, g.Add(g.Mul(g.Add(t, 1.0), 0.5), slope))
-    share = g.Mul(g.Add(g.Erf(g.Mul(X, math.sqrt(0.5))), 1.0), 0.5)
-    density = g.Mul(g.Exp(g.Mul(g.Mul(X, X), -0.5)), 1 / math.sqrt(2 * math.pi))
-    return g.Mul(dY, g.Add(share, g.Mul(X, density)))
-
-
-@op("Swish", since=24)
-def swish(xp, X, *, alpha=1.0):
-    """X · sigmoid(alpha·X)"""
-    return X * sigmoid.kernel(xp, (X * alpha).astype(X.dtype, copy=False))
+    """dX = dY where X > alpha, else 0"""
+    x = node.inputs[0]
+    return g.Where(g.Greater(x, g.like(node.attrs["alpha"], x)), dY, _zero(g, x))
 
 
 @op("Shrink", since=9)
 def shrink(xp, input, *, bias=0.0, lambd=0.5):
-    """X + bias below −lambd, X − bias above lambd, else 0"""
-    zero = xp.zeros((), input.dtype)
-    moved = xp.where(input < -lambd, input + bias, xp.where(input > lambd, input - bias, zero))
-    return moved.astype(input.dtype, copy=False)
+    """input + bias below −lambd, input − bias above lambd, 0 between."""
+    upper = xp.where(input > lambd, input - bias, 0)
+    return xp.where(input < -lambd, input + bias, upper).astype(input.dtype)
 
 
 @shrink.gradient
 def _(g, node, dY):
-    """dX = dY where |X| > lambd"""
-    X = node.inputs[0]
-    return g.Mul(dY, g.Cast(g.Greater(g.Abs(X), node.attrs["lambd"]), to=int(X.dtype)))
+    """dinput = dY outside [−lambd, lambd], else 0"""
+    x, lambd = node.inputs[0], node.attrs["lambd"]
+    outside = g.Or(g.Less(x, g.like(-lambd, x)), g.Greater(x, g.like(lambd, x)))
+    return g.Where(outside, dY, _zero(g, x))
 
 
-def _normalised(xp, X, axes, out=None):
-    """exp(X − max) / Σ along the axes"""
-    x = _wide(X)
-    if not x.size:
-        return X
-    e = xp.subtract(x, x.max(axis=axes, keepdims=True), out=out if x.dtype == X.dtype else None)
-    e = xp.exp(e, out=e)
-    e /= e.sum(axis=axes, keepdims=True)
-    return e.astype(X.dtype, copy=False)
+# ---- exponential units
 
 
-def _log_normalised(xp, X, axes, out=None):
-    """(X − max) − log Σ exp(X − max) along the axes"""
-    x = _wide(X)
-    if not x.size:
-        return X
-    d = xp.subtract(x, x.max(axis=axes, keepdims=True), out=out if x.dtype == X.dtype else None)
-    d -= xp.log(xp.exp(d).sum(axis=axes, keepdims=True))
-    return d.astype(X.dtype, copy=False)
+def _exponential_unit(xp, X, linear, scale, inner, out):
+    """linear · X above 0, scale · (exp(X / inner) − 1) below."""
+    Y = xp.minimum(X, 0, out=_room(xp, X, out))
+    if inner != 1:
+        Y /= inner
+    xp.expm1(Y, out=Y)
+    Y *= scale
+    positive = xp.maximum(X, 0)
+    Y += positive if linear == 1 else positive * linear
+    return Y
 
 
-def _from(axis, rank):
-    """Before opset 13 the tensor was read as a matrix, rows ending before `axis`."""
-    return tuple(range(axis_in(axis, rank), rank)) if axis != rank else ()
+def _exponential_rule(g, node, dY, linear, scale, inner):
+    """dX = linear · dY where X > 0, else dY · (Y + scale) / inner"""
+    x, y = node.inputs[0], node.outputs[0]
+    below = g.Mul(dY, g.Div(g.Add(y, scale), inner) if inner != 1 else g.Add(y, scale))
+    return g.Where(g.Greater(x, _zero(g, x)), g.Mul(dY, linear) if linear != 1 else dY, below)
 
 
-@op("Softmax", since=1)
-def softmax_matrix(xp, input, *, axis=1, out=None):
-    """Softmax over all axes from `axis` on."""
-    return _normalised(xp, input, _from(axis, input.ndim), out)
+@op("Elu", since=6)
+@in_float32
+def elu(xp, X, *, alpha=1.0, out=None):
+    """X, below 0 alpha · (exp(X) − 1)."""
+    return _exponential_unit(xp, X, 1, alpha, 1, out)
 
 
-@op("Softmax", since=13, inplace=True)
-def softmax(xp, input, *, axis=-1, out=None):
-    """exp(X) / Σ exp(X) along an axis"""
-    return _normalised(xp, input, axis_in(axis, input.ndim), out)
-
-
-@softmax.gradient
+@elu.gradient
 def _(g, node, dY):
-    """dX = Y·(dY − Σ dY·Y)"""
-    Y = node.outputs[0]
-    return g.Mul(Y, g.Sub(dY, g.ReduceSum(g.Mul(dY, Y), [node.attrs["axis"]])))
+    """dX = dY where X > 0, else dY · alpha · exp(X)"""
+    return _exponential_rule(g, node, dY, 1, node.attrs["alpha"], 1)
 
 
-@op("LogSoftmax", since=1)
-def log_softmax_matrix(xp, input, *, axis=1, out=None):
-    """Logarithm of Softmax over all axes from `axis` on."""
-    return _log_normalised(xp, input, _from(axis, input.ndim), out)
+@op("Selu", since=6)
+@in_float32
+def selu(xp, X, *, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875, out=None):
+    """gamma · X, below 0 gamma · alpha · (exp(X) − 1)."""
+    return _exponential_unit(xp, X, gamma, gamma * alpha, 1, out)
 
 
-@op("LogSoftmax", since=13, inplace=True)
-def log_softmax(xp, input, *, axis=-1, out=None):
-    """X − log Σ exp(X) along an axis"""
-    return _log_normalised(xp, input, axis_in(axis, input.ndim), out)
-
-
-@log_softmax.gradient
+@selu.gradient
 def _(g, node, dY):
-    """dX = dY − exp(Y)·Σ dY"""
-    Y = node.outputs[0]
-    return g.Sub(dY, g.Mul(g.Exp(Y), g.ReduceSum(dY, [node.attrs["axis"]])))
+    """dX = gamma · dY where X > 0, else dY · gamma · alpha · exp(X)"""
+    gamma, alpha = node.attrs["gamma"], node.attrs["alpha"]
+    return _exponential_rule(g, node, dY, gamma, gamma * alpha, 1)
 
 
-def _one_hot_of_maximum(xp, flat):
-    first = xp.argmax(flat, axis=-1)
-    return (xp.arange(flat.shape[-1]) == first[..., None]).astype(flat.dtype)
+@op("Selu", since=1)
+@in_float32
+def selu_1(xp, X, *, alpha=1.6732, gamma=1.0507, consumed_inputs=None, out=None):
+    """gamma · X, below 0 gamma · alpha · (exp(X) − 1)."""
+    return _exponential_unit(xp, X, gamma, gamma * alpha, 1, out)
 
 
-@op("Hardmax", since=1, differentiable=False)
-def hardmax_matrix(xp, input, *, axis=1):
-    """1 at the first maximum over all axes from `axis` on, else 0."""
-    rows = math.prod(input.shape[: input.ndim if axis == input.ndim else axis_in(axis, input.ndim)])
-    return _one_hot_of_maximum(xp, input.reshape(rows, -1)).reshape(input.shape)
+@op("Celu", since=12)
+@in_float32
+def celu(xp, X, *, alpha=1.0, out=None):
+    """X, below 0 alpha · (exp(X / alpha) − 1)."""
+    return _exponential_unit(xp, X, 1, alpha, alpha, out)
 
 
-@op("Hardmax", since=13, differentiable=False)
-def hardmax(xp, input, *, axis=-1):
-    """1 at the first maximum along an axis, else 0."""
-    return xp.moveaxis(_one_hot_of_maximum(xp, xp.moveaxis(input, axis, -1)), -1, axis)
+@celu.gradient
+def _(g, node, dY):
+    """dX = dY where X > 0, else dY · exp(X / alpha)"""
+    return _exponential_rule(g, node, dY, 1, node.attrs["alpha"], node.attrs["alpha"])
+
+
+# ---- sigmoids
+
+
+def _sigmoid(xp, X, Y):
+    """1 / (1 + exp(−X)) computed in Y, which may be X."""
+    xp.negative(X, out=Y)
+    xp.exp(Y, out=Y)
+    Y += 1
+    return xp.reciprocal(Y, out=Y)
+
+
+@op("Sigmoid", since=6, inplace=True)
+@in_float32
+def sigmoid(xp, X, *, out=None):
+    """1 / (1 + exp(−X)); where exp(−X) overflows the result is 0, as it should be."""
+    return _sigmoid(xp, X, _room(xp, X, out))
+
+
+@sigmoid.gradient
+def _(g, node, dY):
+    """dX = dY · Y · (1 − Y)"""
+    y = node.outputs[0]
+    return g.Mul(dY, g.Mul(y, g.Sub(g.like(1.0, y), y)))
+
+
+def _hard_sigmoid(xp, X, alpha, beta, Y):
+    xp.multiply(X, alpha, out=Y)
+    Y += beta
+    xp.maximum(Y, 0, out=Y)
+    return xp.minimum(Y, 1, out=Y)
+
+
+@op("HardSigmoid", since=6, inplace=True)
+@in_float32
+def hard_sigmoid(xp, X, *, alpha=0.2, beta=0.5, out=None):
+    """alpha · X + beta, cut off at 0 and 1."""
+    return _hard_sigmoid(xp, X, alpha, beta, _room(xp, X, out))
+
+
+@hard_sigmoid.gradient
+def _(g, node, dY):
+    """dX = alpha · dY where 0 < Y < 1, else 0"""
+    y = node.outputs[0]
+    inside = g.And(g.Greater(y, _zero(g, y)), g.Less(y, g.like(1.0, y)))
+    return g.Where(inside, g.Mul(dY, node.attrs["alpha"]), _zero(g, y))
+
+
+@op("HardSwish", since=14)
+@in_float32
+def hard_swish(xp, X, *, out=None):
+    """X · max(0, min(1, X/6 + 1/2))"""
+    Y = _hard_sigmoid(xp, X, 1 / 6, 0.5, _room(xp, X, out))
+    Y *= X
+    return Y
+
+
+@hard_swish.gradient
+def _(g, node, dY):
+    """dX = dY · (X/3 + 1/2) where −3 < X < 3, else dY · HardSigmoid(X)"""
+    x = node.inputs[0]
+    inside = g.Less(g.Abs(x), g.like(3.0, x))
+    slope = g.Where(inside, g.Add(g.Mul(x, 1 / 3), 0.5), g.HardSigmoid(x, alpha=1 / 6, beta=0.5))
+    return g.Mul(dY, slope)
+
+
+@op("Softsign", since=1, inplace=True)
+@in_float32
+def softsign(xp, input, *, out=None):
+    """input / (1 + |input|)"""
+    size = xp.absolute(input)
+    size += 1
+    return xp.true_divide(input, size, out=out)
+
+
+@softsign.gradient
+def _(g, node, dY):
+    """dinput = dY / (1 + |input|)²"""
+    size = g.Add(g.Abs(node.inputs[0]), 1.0)
+    return g.Div(dY, g.Mul(size, size))
+
+
+def _softplus(xp, X, Y):
+    """log(1 + exp(X)) = max(X, 0) + log(1 + exp(−|X|)) computed in Y, which must not be X."""
+    xp.absolute(X, out=Y)
+    xp.negative(Y, out=Y)
+    xp.exp(Y, out=Y)
+    xp.log1p(Y, out=Y)
+    Y += xp.maximum(X, 0)
+    return Y
+
+
+@op("Softplus", since=1)
+@in_float32
+def softplus(xp, X, *, out=None):
+    """log(1 + exp(X)), stable for large X."""
+    return _softplus(xp, X, _room(xp, X, out))
+
+
+@softplus.gradient
+def _(g, node, dY):
+    """dX = dY · sigmoid(X)"""
+    return g.Mul(dY, g.Sigmoid(node.inputs[0]))
+
+
+# ---- gated by themselves
+
+
+@op("Mish", since=18)
+@in_float32
+def mish(xp, X, *, out=None):
+    """X · tanh(log(1 + exp(X)))"""
+    Y = _softplus(xp, X, _room(xp, X, out))
+    xp.tanh(Y, out=Y)
+    Y *= X
+    return Y
+
+
+@mish.gradient
+def _(g, node, dY):
+    """dX = dY · (t + X · sigmoid(X) · (1 − t²)) with t = tanh(softplus(X))"""
+    x = node.inputs[0]
+    t = g.Tanh(g.Softplus(x))
+    rest = g.Mul(g.Mul(x, g.Sigmoid(x)), g.Sub(g.like(1.0, x), g.Mul(t, t)))
+    return g.Mul(dY, g.Add(t, rest))
+
+
+_TANH_SCALE, _TANH_CUBE = sqrt(2 / pi), 0.044715
+
+
+@op("Gelu", since=20)
+@in_float32
+def gelu(xp, X, *, approximate="none", out=None):
+    """X · Φ(X) with the normal distribution's Φ, or its approximation ½ (1 + tanh(√(2/π) (X + 0.044715 X³)))."""
+    if approximate not in ("none", "tanh"):
+        raise InvalidGraph(f"approximate is {approximate!r}; expected none or tanh")
+    if approximate == "none":
+        Y = erf(xp, X * sqrt(0.5))
+    else:
+        Y = xp.multiply(X, X, out=_room(xp, X, out))
+        Y *= _TANH_CUBE
+        Y += 1
+        Y *= X
+        Y *= _TANH_SCALE
+        xp.tanh(Y, out=Y)
+    Y += 1
+    Y *= X
+    Y *= 0.5
+    return Y
+
+
+@gelu.gradient
+def _(g, node, dY):
+    """dX = dY · (Φ(X) + X · Φ'(X)): Φ' = exp(−X²/2) / √(2π), or with tanh ½ (1 − t²) √(2/π) (1 + 3 · 0.044715 X²)"""
+    x = node.inputs[0]
+    one, square = g.like(1.0, x), g.Mul(x, x)
+    if node.attrs["approximate"] == "none":
+        t = g.Erf(g.Mul(x, sqrt(0.5)))
+        slope = g.Mul(g.Exp(g.Mul(square, -0.5)), 1 / sqrt(2 * pi))
+    else:
+        inner = g.Mul(g.Mul(x, g.Add(g.Mul(square, _TANH_CUBE), 1.0)), _TANH_SCALE)
+        t = g.Tanh(inner)
+        d_inner = g.Mul(g.Add(g.Mul(square, 3 * _TANH_CUBE), 1.0), _TANH_SCALE / 2)
+        slope = g.Mul(g.Sub(one, g.Mul(t, t)), d_inner)
+    return g.Mul(dY, g.Add(g.Mul(g.Add(t, one), 0.5), g.Mul(x, slope)))
+
+
+def _swish(xp, X, alpha, out):
+    Y = xp.multiply(X, alpha, out=_room(xp, X, out))
+    _sigmoid(xp, Y, Y)
+    Y *= X
+    return Y
+
+
+@op("Swish", since=24)
+@in_float32
+def swish(xp, X, *, alpha=1.0, out=None):
+    """X · sigmoid(alpha · X)"""
+    return _swish(xp, X, alpha, out)
+
+
+@op("SwiGLU", since=28)
+@in_float32
+def swi_glu(xp, A, B, *, alpha=1.0, out=None):
+    """A · sigmoid(alpha · A) · B"""
+    if A.shape != B.shape:
+        raise InvalidInput(f"A has shape {list(A.shape)} and B {list(B.shape)}; expected equal shapes")
+    return xp.multiply(_swish(xp, A, alpha, None), B, out=out)
+
+
+for _operator in (relu, leaky_relu, p_relu_6, elu, sigmoid, hard_sigmoid):
+    consumed_inputs(_operator)
+
+# ---- softmax and its kin
+
+
+def _shifted(xp, input, axis, out):
+    """`input` less its maximum, so that nothing overflows."""
+    return xp.subtract(input, input.max(axis=axis, keepdims=True), out=out)
+
+
+@in_float32
+def _softmax(xp, input, *, axis, out=None):
+    if not input.size:
+        return xp.array(input)
+    Y = _shifted(xp, input, axis, out)
+    xp.exp(Y, out=Y)
+    Y /= Y.sum(axis=axis, keepdims=True)
+    return Y
+
+
+@in_float32
+def _log_softmax(xp, input, *, axis, out=None):
+    if not input.size:
+        return xp.array(input)
+    Y = _shifted(xp, input, axis, out)
+    total = xp.exp(Y).sum(axis=axis, keepdims=True)
+    Y -= xp.log(total, out=total)
+    return Y
+
+
+def _hardmax(xp, input, *, axis, out=None):
+    if not input.size:
+        return xp.array(input)
+    first = xp.expand_dims(xp.argmax(input, axis=axis), axis)
+    places = xp.arange(input.shape[axis]).reshape(-1, *(1,) * (input.ndim - 1 - axis))
+    return (first == places).astype(input.dtype)
+
+
+def _define_normalizer(name, compute, rule):
+    """One axis since 13; before, the dimensions from the axis on were taken as one."""
+
+    @op(name, since=13, inplace=True, differentiable=rule is not None)
+    def over_axis(xp, input, *, axis=-1, out=None):
+        return compute(xp, input, axis=axis_in(axis, input.ndim), out=out)
+
+    @op(name, since=1, inplace=True, differentiable=rule is not None)
+    def over_rest(xp, input, *, axis=1, out=None):
+        start = axis if axis == input.ndim else axis_in(axis, input.ndim)
+        matrix = (prod(input.shape[:start]), prod(input.shape[start:]))
+        room = None if out is None else out.reshape(matrix)
+        return compute(xp, input.reshape(matrix), axis=1, out=room).reshape(input.shape)
+
+    if rule is not None:
+        over_axis.gradient(rule)
+
+
+def _softmax_rule(g, node, dY):
+    """dX = Y · (dY − Σ dY · Y)"""
+    y = node.outputs[0]
+    total = g.ReduceSum(g.Mul(dY, y), [node.attrs["axis"]], keepdims=1)
+    return g.Mul(y, g.Sub(dY, total))
+
+
+def _log_softmax_rule(g, node, dY):
+    """dX = dY − exp(Y) · Σ dY"""
+    total = g.ReduceSum(dY, [node.attrs["axis"]], keepdims=1)
+    return g.Sub(dY, g.Mul(g.Exp(node.outputs[0]), total))
+
+
+_define_normalizer("Softmax", _softmax, _softmax_rule)
+_define_normalizer("LogSoftmax", _log_softmax, _log_softmax_rule)
+_define_normalizer("Hardmax", _hardmax, None)

@@ -1,411 +1,309 @@
-"""Arithmetic, comparison, logic and the elementary functions, element by element."""
+"""Arithmetic and elementary functions, element by element with broadcasting."""
 
 from __future__ import annotations
 
-import math
-from functools import reduce
+from math import pi, sqrt
 
 import numpy as np
 
-from ..dtypes import compute_dtype, is_float, numpy_dtype
+from ..dtypes import compute_dtype, is_float
+from ..errors import InvalidGraph, InvalidInput
+from ..inference import constant
+from ._legacy import consumed_inputs, limited_broadcast
+from ._numerics import erf as erf_of
+from ._numerics import in_float32
 from .registry import op
 
-
-def _wide(X):
-    return X.astype(compute_dtype(X.dtype), copy=False)
-
-
-def _unary(name, ufunc, since=1, **traits):
-    def kernel(xp, X, *, out=None):
-        return getattr(xp, ufunc)(X, out=out)
-
-    kernel.__doc__ = f"`{ufunc}` of each element"
-    return op(name, since=since, inplace=True, **traits)(kernel)
-
-
-_UNARY = {
-    "Neg": ("negative", lambda g, X, Y, dY: g.Neg(dY)),
-    "Abs": ("absolute", lambda g, X, Y, dY: g.Mul(dY, g.Sign(X))),
-    "Sqrt": ("sqrt", lambda g, X, Y, dY: g.Div(g.Mul(dY, 0.5), Y)),
-    "Exp": ("exp", lambda g, X, Y, dY: g.Mul(dY, Y)),
-    "Log": ("log", lambda g, X, Y, dY: g.Div(dY, X)),
-    "Sin": ("sin", lambda g, X, Y, dY: g.Mul(dY, g.Cos(X))),
-    "Cos": ("cos", lambda g, X, Y, dY: g.Neg(g.Mul(dY, g.Sin(X)))),
-    "Tan": ("tan", lambda g, X, Y, dY: g.Mul(dY, g.Add(g.Mul(Y, Y), 1.0))),
-    "Sinh": ("sinh", lambda g, X, Y, dY: g.Mul(dY, g.Cosh(X))),
-    "Cosh": ("cosh", lambda g, X, Y, dY: g.Mul(dY, g.Sinh(X))),
-    "Tanh": ("tanh", lambda g, X, Y, dY: g.Mul(dY, g.Sub(g.like(1.0, Y), g.Mul(Y, Y)))),
-    "Asin": ("arcsin", lambda g, X, Y, dY: g.Div(dY, g.Sqrt(g.Sub(g.like(1.0, X), g.Mul(X, X))))),
-    "Acos": ("arccos", lambda g, X, Y, dY: g.Neg(g.Div(dY, g.Sqrt(g.Sub(g.like(1.0, X), g.Mul(X, X)))))),
-    "Atan": ("arctan", lambda g, X, Y, dY: g.Div(dY, g.Add(g.Mul(X, X), 1.0))),
-    "Asinh": ("arcsinh", lambda g, X, Y, dY: g.Div(dY, g.Sqrt(g.Add(g.Mul(X, X), 1.0)))),
-    "Acosh": ("arccosh", lambda g, X, Y, dY: g.Div(dY, g.Sqrt(g.Sub(g.Mul(X, X), 1.0)))),
-    "Atanh": ("arctanh", lambda g, X, Y, dY: g.Div(dY, g.Sub(g.like(1.0, X), g.Mul(X, X)))),
-    "Floor": ("floor", lambda g, X, Y, dY: g.zeros_like(X)),
-    "Ceil": ("ceil", lambda g, X, Y, dY: g.zeros_like(X)),
-    "Sign": ("sign", lambda g, X, Y, dY: g.zeros_like(X)),
-}
-"""Name → NumPy's function, and dX from X, Y and dY."""
-
-
-def _rule_of(derivative):
-    return lambda g, node, dY: derivative(g, node.inputs[0], node.outputs[0], dY)
-
-
-for _name, (_ufunc, _derivative) in _UNARY.items():
-    _unary(_name, _ufunc).gradient(_rule_of(_derivative))
-
-
-@op("Round", since=11, inplace=True)
-def round_half_even(xp, X, *, out=None):
-    """The nearest whole number, halves to the even one."""
-    return xp.rint(X, out=out)
-
-
-@round_half_even.gradient
-def _(g, node, dY):
-    """dX = 0"""
-    return g.zeros_like(node.inputs[0])
-
-
-@op("Reciprocal", since=1, inplace=True)
-def reciprocal(xp, X, *, out=None):
-    """1 / X"""
-    return xp.divide(1, X, out=out)
-
-
-@reciprocal.gradient
-def _(g, node, dY):
-    """dX = −dY·Y²"""
-    Y = node.outputs[0]
-    return g.Neg(g.Mul(dY, g.Mul(Y, Y)))
-
-
-# --- two inputs ---
-
-
-def _aligned(A, B, axis, broadcast):
-    """Before opset 7 the second input was broadcast only if asked for, its first axis put at `axis` of the first."""
-    if not broadcast or axis is None or B.ndim == 0:
-        return B
-    return B.reshape(B.shape + (1,) * (A.ndim - axis - B.ndim)) if axis >= 0 else B
-
-
-def _div(xp, A, B, out=None):
-    """A / B; whole numbers are rounded towards zero."""
-    if is_float(A.dtype) or A.dtype.kind == "c":
-        return xp.divide(A, B, out=out)
-    if A.dtype.kind == "u":
-        return xp.floor_divide(A, B, out=out)
-    quotient = xp.floor_divide(xp.abs(A), xp.abs(B))
-    return (quotient * (xp.sign(A) * xp.sign(B))).astype(A.dtype, copy=False)
-
-
-def _pow(xp, A, B, out=None):
-    """A to the power of B, in A's dtype."""
-    if A.dtype == B.dtype and is_float(A.dtype):
-        return xp.power(A, B, out=out)
-    if not is_float(A.dtype) and not is_float(B.dtype):
-        return xp.power(A, xp.maximum(B, 0).astype(A.dtype)).astype(A.dtype, copy=False)
-    return xp.power(_wide(A), B).astype(A.dtype, copy=False)
-
-
-def _ufunc(name):
-    def function(xp, A, B, out=None):
-        return getattr(xp, name)(A, B, out=out)
-
-    return function
-
-
-def _binary(name, function, *, legacy=True, since=7, **traits):
-    """Registers an operator of two broadcasting inputs, and its form of before opset 7."""
-
-    def kernel(xp, A, B, *, out=None):
-        return function(xp, A, B, out=out)
-
-    def old(xp, A, B, *, axis=None, broadcast=0):
-        return function(xp, A, _aligned(A, B, axis, broadcast))
-
-    if legacy:
-        op(name, since=1, **traits)(old)
-    return op(name, since=since, inplace=not traits.get("compares"), **{k: v for k, v in traits.items() if k != "compares"})(kernel)
-
-
-add = _binary("Add", _ufunc("add"))
-sub = _binary("Sub", _ufunc("subtract"))
-mul = _binary("Mul", _ufunc("multiply"))
-div = _binary("Div", _div)
-power = _binary("Pow", _pow)
-
-
-@add.gradient
-def _(g, node, dY):
-    """dA = dY; dB = dY"""
-    return dY, dY
-
-
-@sub.gradient
-def _(g, node, dY):
-    """dA = dY; dB = −dY"""
-    return dY, g.Neg(dY)
-
-
-@mul.gradient
-def _(g, node, dY):
-    """dA = dY·B; dB = dY·A"""
-    A, B = node.inputs
-    return g.Mul(dY, B), g.Mul(dY, A)
-
-
-@div.gradient
-def _(g, node, dY):
-    """dA = dY / B; dB = −dY·A / B²"""
-    A, B = node.inputs
-    dA = g.Div(dY, B)
-    return dA, g.Neg(g.Div(g.Mul(dA, A), B))
-
-
-@power.gradient
-def _(g, node, dY):
-    """dA = dY·B·A^(B−1); dB = dY·Y·log A where A > 0, else 0"""
-    A, B = node.inputs
-    same = g.Cast(B, to=int(A.dtype)) if B.dtype != A.dtype else B
-    dA = g.Mul(dY, g.Mul(same, g.Pow(A, g.Sub(same, g.like(1.0, A)))))
-    if not B.dtype.is_floating_point():
-        return dA, None
-    positive = g.Greater(A, 0.0)
-    log = g.Log(g.Where(positive, A, g.like(1.0, A)))
-    dB = g.Mul(dY, g.Mul(node.outputs[0], log))
-    return dA, g.Cast(dB, to=int(B.dtype)) if B.dtype != A.dtype else dB
-
-
-def _compare(name, ufunc, since=7, legacy=True):
-    function = _ufunc(ufunc)
-
-    def kernel(xp, A, B):
-        return xp.asarray(function(xp, A, B)).astype(xp.bool_, copy=False)
-
-    def old(xp, A, B, *, axis=None, broadcast=0):
-        return function(xp, A, _aligned(A, B, axis, broadcast))
-
-    if legacy:
-        op(name, since=1, differentiable=False)(old)
-    op(name, since=since, differentiable=False)(kernel)
-
-
-for _name, _ufunc_name in (("Equal", "equal"), ("Less", "less"), ("Greater", "greater"), ("And", "logical_and"),
-                           ("Or", "logical_or"), ("Xor", "logical_xor")):  # fmt: skip
-    _compare(_name, _ufunc_name)
-_compare("LessOrEqual", "less_equal", since=12, legacy=False)
-_compare("GreaterOrEqual", "greater_equal", since=12, legacy=False)
-for _name, _ufunc_name in (("BitwiseAnd", "bitwise_and"), ("BitwiseOr", "bitwise_or"), ("BitwiseXor", "bitwise_xor")):
-    _binary(_name, _ufunc(_ufunc_name), legacy=False, since=18, differentiable=False)
-_unary("Not", "logical_not", differentiable=False)
-_unary("BitwiseNot", "invert", since=18, differentiable=False)
-
-
-@op("BitShift", since=11, differentiable=False)
-def bit_shift(xp, X, Y, *, direction):
-    """X · 2^Y or X / 2^Y by moving bits"""
-    return (xp.left_shift if direction == "LEFT" else xp.right_shift)(X, Y)
-
-
-@op("IsNaN", since=9, differentiable=False)
-def is_nan(xp, X):
-    """Which elements are not a number."""
-    return xp.isnan(X)
-
-
-@op("IsInf", since=10, differentiable=False)
-def is_inf(xp, X, *, detect_negative=1, detect_positive=1):
-    """Which elements are infinite, of the signs asked for."""
-    found = xp.isinf(X)
-    if not detect_negative:
-        found &= X > 0
-    if not detect_positive:
-        found &= X < 0
-    return found
-
-
-@op("Mod", since=10)
-def mod(xp, A, B, *, fmod=0):
-    """The remainder with the sign of B, or with `fmod` of A"""
-    return xp.fmod(A, B) if fmod else xp.mod(A, B)
-
-
-@mod.gradient
-def _(g, node, dY):
-    """dA = dY; dB = −dY·(A − Y)/B"""
-    A, B = node.inputs
-    return dY, g.Neg(g.Mul(dY, g.Div(g.Sub(A, node.outputs[0]), B)))
-
-
-# --- any number of inputs ---
-
-
-def _many(ufunc):
-    def kernel(xp, *data_0, out=None):
-        if len(data_0) == 1:
-            return data_0[0].copy()
-        first = getattr(xp, ufunc)(data_0[0], data_0[1], out=out if len(data_0) == 2 else None)
-        return reduce(getattr(xp, ufunc), data_0[2:], first)
-
-    return kernel
-
-
-total = op("Sum", since=1)(_many("add"))
-largest = op("Max", since=1)(_many("maximum"))
-smallest = op("Min", since=1)(_many("minimum"))
-
-
-@op("Mean", since=1)
-def mean(xp, *data_0):
-    """Σ / count"""
-    return (reduce(xp.add, data_0) / len(data_0)).astype(data_0[0].dtype, copy=False)
-
-
-@total.gradient
-def _(g, node, dY):
-    """each dX = dY"""
-    return [dY] * len(node.node.inputs)
-
-
-@mean.gradient
-def _(g, node, dY):
-    """each dX = dY / count"""
-    return [g.Div(dY, float(len(node.node.inputs)))] * len(node.node.inputs)
-
-
-def _winner(g, node, dY):
-    """dX = dY where X is the extreme, shared equally among ties"""
-    Y = node.outputs[0]
-    hits = [g.Cast(g.Equal(X, Y), to=int(Y.dtype)) for X in node.node.inputs]
-    share = g.Div(dY, g.Sum(*hits))
-    return [g.Mul(share, hit) for hit in hits]
-
-
-largest.gradient(_winner)
-smallest.gradient(_winner)
-
-
-@op("Where", since=9)
-def where(xp, condition, X, Y):
-    """X where the condition holds, else Y"""
-    return xp.where(condition, X, Y)
-
-
-@where.gradient
-def _(g, node, dY):
-    """dX = dY where the condition holds; dY' = dY elsewhere"""
-    condition = node.inputs[0]
-    none = g.like(0.0, dY)
-    return None, g.Where(condition, dY, none), g.Where(condition, none, dY)
-
-
-@op("Clip", since=1)
-def clip_attributes(xp, input, *, min=None, max=None):
-    """Values kept within [min, max]."""
-    low = np.finfo(np.float32).min if min is None else min
-    high = np.finfo(np.float32).max if max is None else max
-    return xp.minimum(xp.maximum(input, xp.asarray(low, input.dtype)), xp.asarray(high, input.dtype))
-
-
-@op("Clip", since=11)
-def clip(xp, input, min=None, max=None, *, out=None):
-    """Values kept within [min, max]; max wins."""
-    result = input if min is None else xp.maximum(input, min, out=out)
-    if max is not None:
-        result = xp.minimum(result, max, out=out)
-    return result.copy() if result is input else result
-
-
-@clip.gradient
-def _(g, node, dY):
-    """dX = dY within the bounds; a bound gets what it replaced"""
-    X, low, high = node.inputs
-    none = g.like(0.0, dY)
-    over = g.Greater(X, high) if high is not None else None
-    under = g.Less(X, low) if low is not None else None
-    dX = dY
-    for beyond in (over, under):
-        dX = dX if beyond is None else g.Where(beyond, none, dX)
-    d_low = None if under is None else g.ReduceSum(g.Where(under, dY, none), keepdims=0)
-    d_high = None if over is None else g.ReduceSum(g.Where(over, dY, none), keepdims=0)
-    return dX, d_low, d_high
-
-
-# --- casts ---
-
-
-def cast_values(xp, X, dtype, saturate=1):
-    """X as `dtype` by the specification's rules; text is host only."""
-    if dtype == object:
-        return X.astype(str).astype(object) if X.dtype != object else X
-    if X.dtype == object:
-        return X.astype(np.float64 if is_float(dtype) or dtype.kind == "b" else np.int64).astype(dtype)
-    if dtype.kind == "b":
-        return X != 0
-    return X.astype(dtype, copy=False)
-
-
-@op("Cast", since=1)
-def cast_1(xp, input, *, to):
-    """`to` is the name of a data type."""
-    names = {"FLOAT": 1, "INT32": 6, "INT64": 7, "BOOL": 9, "DOUBLE": 11, "FLOAT16": 10}
-    return cast_values(xp, input, numpy_dtype(names[to]))
-
-
-@op("Cast", since=6, view=True)
-def cast(xp, input, *, to, saturate=1, round_mode="up"):
-    """The values in another data type."""
-    return cast_values(xp, input, numpy_dtype(to), saturate)
-
-
-@cast.gradient
-def _(g, node, dY):
-    """dX = dY cast back, from one floating type to another"""
-    X = node.inputs[0]
-    return g.Cast(dY, to=int(X.dtype)) if X.dtype.is_floating_point() else None
-
-
-@op("CastLike", since=15, view=True)
-def cast_like(xp, input, target_type, *, saturate=1, round_mode="up"):
-    """The values in the data type of another tensor."""
-    return cast_values(xp, input, target_type.dtype, saturate)
-
-
-# --- error function ---
-
-
-def erf_values(xp, x):
-    """The error function, for float32 or float64.
-
-    Maclaurin's series below 2, else a continued fraction of the complement.
-    """
-    y = x.astype(xp.float64)
-    a = xp.abs(y)
-    t = y * y
-    term, series = y, y
-    for n in range(1, 40):
-        term = -term * t / n
-        series = series + term / (2 * n + 1)
-    big = xp.maximum(a, 2.0)
-    fraction = big
-    for n in range(60, 0, -1):
-        fraction = big + (n / 2) / fraction
-    tail = 1 - xp.exp(-big * big) / (fraction * math.sqrt(math.pi))
-    result = xp.where(a < 2.0, series * (2 / math.sqrt(math.pi)), xp.sign(y) * tail)
-    return result.astype(x.dtype)
+# ---- functions of one variable
+
+UNARY = (
+    # name, since, function, dX from dY, X and Y
+    ("Abs", 6, "absolute", lambda g, dY, x, y: g.Mul(dY, g.Sign(x))),
+    ("Neg", 6, "negative", lambda g, dY, x, y: g.Neg(dY)),
+    ("Reciprocal", 6, "reciprocal", lambda g, dY, x, y: g.Neg(g.Mul(dY, g.Mul(y, y)))),
+    ("Sqrt", 6, "sqrt", lambda g, dY, x, y: g.Div(g.Mul(dY, 0.5), y)),
+    ("Exp", 6, "exp", lambda g, dY, x, y: g.Mul(dY, y)),
+    ("Log", 6, "log", lambda g, dY, x, y: g.Div(dY, x)),
+    ("Tanh", 6, "tanh", lambda g, dY, x, y: g.Mul(dY, g.Sub(g.like(1.0, y), g.Mul(y, y)))),
+    ("Floor", 6, "floor", lambda g, dY, x, y: g.zeros_like(x)),
+    ("Ceil", 6, "ceil", lambda g, dY, x, y: g.zeros_like(x)),
+    ("Round", 11, "rint", lambda g, dY, x, y: g.zeros_like(x)),
+    ("Sign", 9, "sign", lambda g, dY, x, y: g.zeros_like(x)),
+    ("Sin", 7, "sin", lambda g, dY, x, y: g.Mul(dY, g.Cos(x))),
+    ("Cos", 7, "cos", lambda g, dY, x, y: g.Neg(g.Mul(dY, g.Sin(x)))),
+    ("Tan", 7, "tan", lambda g, dY, x, y: g.Mul(dY, g.Add(g.Mul(y, y), 1.0))),
+    ("Asin", 7, "arcsin", lambda g, dY, x, y: g.Div(dY, g.Sqrt(_one_minus_square(g, x)))),
+    ("Acos", 7, "arccos", lambda g, dY, x, y: g.Neg(g.Div(dY, g.Sqrt(_one_minus_square(g, x))))),
+    ("Atan", 7, "arctan", lambda g, dY, x, y: g.Div(dY, g.Add(g.Mul(x, x), 1.0))),
+    ("Sinh", 9, "sinh", lambda g, dY, x, y: g.Mul(dY, g.Cosh(x))),
+    ("Cosh", 9, "cosh", lambda g, dY, x, y: g.Mul(dY, g.Sinh(x))),
+    ("Asinh", 9, "arcsinh", lambda g, dY, x, y: g.Div(dY, g.Sqrt(g.Add(g.Mul(x, x), 1.0)))),
+    ("Acosh", 9, "arccosh", lambda g, dY, x, y: g.Div(dY, g.Sqrt(g.Mul(g.Sub(x, 1.0), g.Add(x, 1.0))))),
+    ("Atanh", 9, "arctanh", lambda g, dY, x, y: g.Div(dY, _one_minus_square(g, x))),
+)
+
+
+def _one_minus_square(g, x):
+    one = g.like(1.0, x)
+    return g.Mul(g.Sub(one, x), g.Add(one, x))
+
+
+def _define_unary(name, since, function, rule):
+    @op(name, since=since, inplace=True)
+    def unary(xp, X, *, out=None):
+        return getattr(xp, function)(X, out=out)
+
+    @unary.gradient
+    def _(g, node, dY):
+        return rule(g, dY, node.inputs[0], node.outputs[0])
+
+    if since == 6:
+        consumed_inputs(unary)
+
+
+for _row in UNARY:
+    _define_unary(*_row)
 
 
 @op("Erf", since=9)
 def erf(xp, input):
-    """2/√π · ∫ exp(−t²) dt from 0 to X"""
-    return erf_values(xp, _wide(input)).astype(input.dtype, copy=False)
+    """2/√π ∫₀ˣ exp(−t²) dt. Integers are computed in float64 and truncated."""
+    wide = compute_dtype(input.dtype) if is_float(input.dtype) else np.float64
+    return erf_of(xp, input.astype(wide, copy=False)).astype(input.dtype, copy=False)
 
 
 @erf.gradient
 def _(g, node, dY):
-    """dX = dY·2/√π·exp(−X²)"""
-    X = node.inputs[0]
-    return g.Mul(dY, g.Mul(g.Exp(g.Neg(g.Mul(X, X))), 2 / math.sqrt(math.pi)))
+    """dX = dY · 2/√π · exp(−X²)"""
+    x = node.inputs[0]
+    return g.Mul(dY, g.Mul(g.Exp(g.Neg(g.Mul(x, x))), 2 / sqrt(pi)))
+
+
+# ---- arithmetic
+
+
+@op("Add", since=7, inplace=True)
+def add(xp, A, B, *, out=None):
+    """A + B"""
+    return xp.add(A, B, out=out)
+
+
+@add.gradient
+def _(g, node, dC):
+    """dA = dB = dC"""
+    return dC, dC
+
+
+@op("Sub", since=7, inplace=True)
+def sub(xp, A, B, *, out=None):
+    """A − B"""
+    return xp.subtract(A, B, out=out)
+
+
+@sub.gradient
+def _(g, node, dC):
+    """dA = dC, dB = −dC"""
+    return dC, g.Neg(dC)
+
+
+@op("Mul", since=7, inplace=True)
+def mul(xp, A, B, *, out=None):
+    """A · B"""
+    return xp.multiply(A, B, out=out)
+
+
+@mul.gradient
+def _(g, node, dC):
+    """dA = dC · B, dB = dC · A"""
+    A, B = node.inputs
+    return g.Mul(dC, B), g.Mul(dC, A)
+
+
+@op("Div", since=7, inplace=True)
+def div(xp, A, B, *, out=None):
+    """A / B; integers truncate toward zero."""
+    if A.dtype.kind not in "iu":
+        return xp.true_divide(A, B, out=out)
+    if A.dtype.kind == "u":
+        return xp.floor_divide(A, B, out=out)
+    rounded_down = _rounds_down(xp, A, B)
+    quotient = xp.floor_divide(A, B, out=out)
+    quotient += rounded_down
+    return quotient
+
+
+@div.gradient
+def _(g, node, dC):
+    """dA = dC / B, dB = −dC · C / B"""
+    B = node.inputs[1]
+    return g.Div(dC, B), g.Neg(g.Div(g.Mul(dC, node.outputs[0]), B))
+
+
+def _rounds_down(xp, A, B):
+    """Where the floor of a quotient of signed integers is one less than its truncation."""
+    return (xp.remainder(A, B) != 0) & ((A ^ B) < 0)
+
+
+for _operator in (add, sub, mul, div):
+    consumed_inputs(limited_broadcast(_operator, since=6))
+
+
+@op("Mod", since=10)
+def mod(xp, A, B, *, fmod=0):
+    """The remainder of A / B: of the sign of B, or with `fmod` of A."""
+    if is_float(A.dtype) and not fmod:
+        raise InvalidGraph("Mod of floating-point numbers needs fmod=1 before opset 28")
+    return _mod(xp, A, B, fmod)
+
+
+@op("Mod", since=28)
+def mod_28(xp, A, B, *, fmod=0):
+    """The remainder of A / B: of the sign of B, or with `fmod` of A."""
+    return _mod(xp, A, B, fmod)
+
+
+def _mod(xp, A, B, fmod):
+    kind = A.dtype.kind
+    if kind == "u" or (kind == "i" and not fmod):
+        return xp.remainder(A, B)
+    if kind == "i":
+        return xp.remainder(A, B) - B * _rounds_down(xp, A, B)
+    rest = xp.fmod(A, B)
+    if fmod:
+        return rest
+    moved = xp.where((rest < 0) != (B < 0), rest + B, rest)
+    return xp.where(rest == 0, xp.copysign(rest, B), moved)
+
+
+@mod.gradient
+def _(g, node, dC):
+    """dA = dC, dB = −dC · n, where n = (A − C) / B is the rounded quotient"""
+    A, B = node.inputs
+    n = g.Round(g.Div(g.Sub(A, node.outputs[0]), B))
+    return dC, g.Neg(g.Mul(dC, n))
+
+
+@op("Pow", since=7, inplace=True)
+def pow(xp, X, Y, *, out=None):
+    """X to the power Y, in the dtype of X. An integer to a negative integer power truncates toward zero."""
+    integer = X.dtype.kind in "iu"
+    if integer and Y.dtype.kind in "iu":
+        return _integer_power(xp, X.astype(np.int64), Y.astype(np.int64)).astype(X.dtype)
+    if X.dtype == Y.dtype:
+        return xp.power(X, Y, out=out)
+    wide = np.float64 if integer or np.float64 in (X.dtype, Y.dtype) else np.float32
+    return xp.power(X.astype(wide), Y.astype(wide)).astype(X.dtype)
+
+
+def _integer_power(xp, X, Y):
+    power = xp.power(X, xp.maximum(Y, 0))
+    inverse = xp.where(X == 1, 1, xp.where(X == -1, 1 - 2 * (Y & 1), 0))
+    return xp.where(Y < 0, inverse, power)
+
+
+limited_broadcast(pow, since=1)
+
+
+@pow.gradient
+def _(g, node, dZ):
+    """dX = dZ · Y · X^(Y−1), zero where Y = 0 even at X = 0; dY = dZ · Z · log X, zero where X ≤ 0"""
+    X, Y = node.inputs
+    exponent = Y if Y.dtype == X.dtype else g.Cast(Y, to=X.dtype.value)
+    known = constant(Y)
+    if known is not None and known.size == 1:
+        dX = _slope_of_known_power(g, X, dZ, float(known.reshape(())))
+    else:
+        zero = g.like(0.0, X)
+        singular = g.And(g.Equal(X, zero), g.Equal(exponent, zero))
+        lower = g.Where(singular, g.like(1.0, X), g.Sub(exponent, 1.0))
+        dX = g.Mul(dZ, g.Mul(exponent, g.Pow(X, lower)))
+    if not Y.dtype.is_floating_point():
+        return dX, None
+    one = g.like(1.0, X)
+    dY = g.Mul(dZ, g.Mul(node.outputs[0], g.Log(g.Where(g.Greater(X, g.like(0.0, X)), X, one))))
+    return dX, dY if Y.dtype == X.dtype else g.Cast(dY, to=Y.dtype.value)
+
+
+def _slope_of_known_power(g, X, dZ, exponent):
+    if exponent in (0.0, 1.0):
+        return dZ if exponent else g.zeros_like(X)
+    power = X if exponent == 2.0 else g.Pow(X, exponent - 1.0)
+    return g.Mul(dZ, g.Mul(power, exponent))
+
+
+# ---- any number of inputs
+
+
+def _folded(xp, function, data, out):
+    """`function` over the inputs from left to right; never an input itself."""
+    if len(data) == 1:
+        return xp.array(data[0])
+    result, *rest = data
+    for x in rest:
+        fits = out is not None and out.shape in (result.shape, x.shape)
+        result = function(result, x, out=out if fits else None)
+    return result
+
+
+def _max(xp, *data, out=None):
+    return _folded(xp, xp.maximum, data, out)
+
+
+def _min(xp, *data, out=None):
+    return _folded(xp, xp.minimum, data, out)
+
+
+@in_float32
+def _sum(xp, *data, out=None):
+    return _folded(xp, xp.add, data, out)
+
+
+@in_float32
+def _mean(xp, *data, out=None):
+    total = _folded(xp, xp.add, data, out)
+    return xp.true_divide(total, len(data), out=out if total is out else None)
+
+
+def _extremum_rule(g, node, dY):
+    """dXᵢ = dY where Xᵢ is the result; inputs that tie share it equally"""
+    y = node.outputs[0]
+    hits = [g.Equal(x, y) for x in node.inputs]
+    counts = [g.Cast(hit, to=y.dtype.value) for hit in hits]
+    share = g.Div(dY, g.Sum(*counts))
+    return tuple(g.Where(hit, share, g.like(0.0, y)) for hit in hits)
+
+
+def _sum_rule(g, node, dY):
+    """dXᵢ = dY"""
+    return (dY,) * len(node.inputs)
+
+
+def _mean_rule(g, node, dY):
+    """dXᵢ = dY / n"""
+    return (g.Div(dY, float(len(node.inputs))),) * len(node.inputs)
+
+
+def _define_variadic(name, combine, rule):
+    @op(name, since=8)
+    def variadic(xp, *data_0, out=None):
+        return combine(xp, *data_0, out=out)
+
+    variadic.gradient(rule)
+
+    @op(name, since=6)
+    def same_shape(xp, *data_0, out=None):
+        if len({x.shape for x in data_0}) > 1:
+            shapes = ", ".join(str(list(x.shape)) for x in data_0)
+            raise InvalidInput(f"inputs have shapes {shapes}; before opset 8 {name} needs them all equal")
+        return combine(xp, *data_0, out=out)
+
+    consumed_inputs(same_shape)
+
+
+for _name, _combine, _rule in (
+    ("Max", _max, _extremum_rule),
+    ("Min", _min, _extremum_rule),
+    ("Sum", _sum, _sum_rule),
+    ("Mean", _mean, _mean_rule),
+):
+    _define_variadic(_name, _combine, _rule)

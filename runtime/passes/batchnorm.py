@@ -25,6 +25,7 @@ Affine = tuple[np.ndarray, np.ndarray]
 def run(model: ir.Model) -> bool:
     """Absorbs what the cases above describe."""
     changed = False
+    build = Builder(model.graph)
     for node in list(model.graph):
         source = _source(node)
         producer = source.producer() if source is not None else None
@@ -35,7 +36,7 @@ def run(model: ir.Model) -> bool:
             continue
         channels = _channels(source)
         affine = _affine(node, source, channels) if channels is not None else None
-        if affine is None or not absorb(model.graph, producer, *affine):
+        if affine is None or not absorb(build, producer, *affine):
             continue
         node.outputs[0].replace_all_uses_with(source)
         model.graph.remove(node, safe=True)
@@ -89,15 +90,15 @@ def _normalization(node: ir.Node) -> Affine | None:
     return a, bias - mean * a
 
 
-def _into_convolution(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
-    return _into_weights(graph, node, scale, shift, axis=0)
+def _into_convolution(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+    return _into_weights(build, node, scale, shift, axis=0)
 
 
-def _into_transposed(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
-    return attributes(node).get("group", 1) == 1 and _into_weights(graph, node, scale, shift, axis=1)
+def _into_transposed(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+    return attributes(node).get("group", 1) == 1 and _into_weights(build, node, scale, shift, axis=1)
 
 
-def _into_weights(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray, axis: int) -> bool:
+def _into_weights(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.ndarray, axis: int) -> bool:
     kernel = constant(node.inputs[1])
     has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
     bias = constant(node.inputs[2]) if has_bias else np.zeros(len(scale))
@@ -105,25 +106,24 @@ def _into_weights(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.n
         return False
     along = [1] * kernel.ndim
     along[axis] = -1
-    _set(graph, node, 1, kernel * scale.reshape(along), kernel.dtype)
-    _set(graph, node, 2, bias * scale + shift, kernel.dtype)
+    _set(build, node, 1, kernel * scale.reshape(along), kernel.dtype)
+    _set(build, node, 2, bias * scale + shift, kernel.dtype)
     return True
 
 
-def _into_normalization(graph: ir.Graph, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
+def _into_normalization(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.ndarray) -> bool:
     if _normalization(node) is None:
         return False
     gamma, beta = constant(node.inputs[1]), constant(node.inputs[2])
     assert gamma is not None
     assert beta is not None
-    _set(graph, node, 1, gamma * scale, gamma.dtype)
-    _set(graph, node, 2, beta * scale + shift, beta.dtype)
+    _set(build, node, 1, gamma * scale, gamma.dtype)
+    _set(build, node, 2, beta * scale + shift, beta.dtype)
     return True
 
 
-def _set(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray, dtype: np.dtype) -> None:
+def _set(build: Builder, node: ir.Node, index: int, array: np.ndarray, dtype: np.dtype) -> None:
     """Replaces a constant input, under the old name if nobody else reads it."""
-    build = Builder(graph)
     old = node.inputs[index] if index < len(node.inputs) else None
     name = build.unique((old.name if old is not None else None) or f"{node.name}/bias")
     if index >= len(node.inputs):
@@ -131,7 +131,7 @@ def _set(graph: ir.Graph, node: ir.Node, index: int, array: np.ndarray, dtype: n
     node.replace_input_with(index, build.initializer(array.astype(dtype), name))
 
 
-_ABSORBERS: dict[str, Callable[[ir.Graph, ir.Node, np.ndarray, np.ndarray], bool]] = {
+_ABSORBERS: dict[str, Callable[[Builder, ir.Node, np.ndarray, np.ndarray], bool]] = {
     "Conv": _into_convolution,
     "ConvTranspose": _into_transposed,
     "BatchNormalization": _into_normalization,

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..builder import attributes
-from ..errors import InvalidGraph
+from ..errors import InvalidGraph, StriateError
 from ..inference import annotate, constant
 from ..ops import registry
 
@@ -69,12 +69,14 @@ def _output_bytes(node: ir.Node) -> int | None:
 def _evaluate(node: ir.Node, operator: registry.Operator, inputs: list[np.ndarray | None]) -> tuple[np.ndarray, ...]:
     try:
         keywords = operator.bind(attributes(node))
-    except InvalidGraph as error:
-        raise InvalidGraph(f"node {node.name!r}: {error}") from None
-    if operator.takes_n_outputs:
-        keywords["n_outputs"] = len(node.outputs)
-    with np.errstate(all="ignore"):
-        result = operator.kernel(np, *inputs, **keywords)
+        if operator.takes_n_outputs:
+            keywords["n_outputs"] = len(node.outputs)
+        with np.errstate(all="ignore"):
+            result = operator.kernel(np, *inputs, **keywords)
+    except StriateError as error:
+        raise type(error)(f"node {node.name!r} ({node.op_type}): {error}") from error
+    except Exception as error:
+        raise InvalidGraph(f"node {node.name!r} ({node.op_type}) fails on its constant inputs: {error}") from error
     return result if isinstance(result, tuple) else (result,)
 
 

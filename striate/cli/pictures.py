@@ -93,7 +93,7 @@ def predictions(
         wrong = guessed[i] != truth[i]
         axes.set_title(text, fontsize=9, color=WRONG if wrong else "black", fontweight="bold" if wrong else "normal")
     errors = int((guessed != truth).sum())
-    figure.suptitle(f"{errors} of {len(truth)} predictions are wrong", fontsize=12)
+    figure.suptitle(f"{errors} of {len(truth)} predicted wrongly", fontsize=12)
     _save(figure, path)
 
 

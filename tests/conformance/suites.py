@@ -28,6 +28,9 @@ STORED = ("simple", "pytorch-operator", "pytorch-converted")
 KINDS = ("node", *STORED, "light")
 XFAIL: dict[str, dict[str, str]] = tomllib.loads(Path(__file__).with_name("xfail.toml").read_text(encoding="utf-8"))
 
+NAMED = 15
+"""So many obstacles are named in a summary."""
+
 DataSet = tuple[list[Any], list[Any]]
 
 
@@ -87,7 +90,9 @@ def in_scope(kind: str) -> list[BackendCase]:
 def summary(kind: str) -> str:
     """One line: how many tests are in scope, and what the others wait for."""
     total, waiting = len(all_tests(kind)), Counter(obstacles(kind).values())
-    needs = ", ".join(f"{what} ({count})" for what, count in waiting.most_common())
+    needs = ", ".join(f"{what} ({count})" for what, count in waiting.most_common(NAMED))
+    if len(waiting) > NAMED:
+        needs += f" and {len(waiting) - NAMED} more"
     line = f"{kind}: {total - waiting.total()} of {total} in scope, {len(XFAIL.get(kind, {}))} known disagreements"
     return line + (f"; not in scope yet: {needs}" if needs else "")
 

@@ -42,6 +42,15 @@ def _with_attribute(**attributes: Any) -> Callable[[Proto, Path], None]:
     return lambda m, _: m.graph.node[0].attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
 
 
+def _einsum(**attributes: Any) -> Change:
+    """Makes the first node an Einsum of x and w."""
+
+    def change(m: Proto, _: Path) -> None:
+        m.graph.node[0].CopyFrom(helper.make_node("Einsum", ["x", "w"], ["y"], name="dense", **attributes))
+
+    return change
+
+
 def _set(path: str, value: Any) -> Callable[[Proto, Path], None]:
     """Sets `a.b[0].c` of a model."""
 
@@ -165,6 +174,9 @@ FILES = [
     row("attribute twice", E.InvalidGraph, lambda m, _: [_with_attribute(alpha=a)(m, _) for a in (1.0, 2.0)],
         "'alpha'"),
     row("attribute not text", E.InvalidGraph, _with_attribute(auto_pad=b"\xff"), "'dense'", "auto_pad", "UTF-8"),
+    row("operator not text", E.InvalidGraph,
+        lambda m, _: m.SerializeToString().replace(b"Relu", b"R\xff\xfeu"), "'relu'", "UTF-8"),
+    row("malformed equation", E.InvalidGraph, _einsum(equation="é..ii,...jk->...,k"), "'dense'", "is not an equation"),
     row("too many inputs", E.InvalidGraph, lambda m, _: m.graph.node[1].input.append("x"),
         "'relu'", "input size 2", "max=1"),
     row("too few inputs", E.InvalidGraph,
