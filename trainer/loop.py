@@ -16,17 +16,17 @@ from ..runtime.random import derive, permutation
 from . import losses as losses_
 from . import metrics as metrics_
 from . import optimizers as optimizers_
+from . import samples
 from .callbacks import Callback, CallbackList, History, Progress
 from .losses import Loss
 from .metrics import Metric
 from .optimizers import Optimizer
+from .samples import Arrays
 from .seeding import get_seed
 from .step import LOSS, RATE, STEP, StepGraph, evaluation_graph, prediction_graph, training_graph
 
 if TYPE_CHECKING:
     from .model import Model
-
-Arrays = list[np.ndarray]
 
 
 @dataclass
@@ -133,17 +133,17 @@ def fit(
 ) -> History:
     """Trains for `epochs` passes over x and y; see `Model.fit`."""
     training = _compiled(model)
-    xs, ys = _inputs(model, x), _labels(model, training, y)
-    _same_length(xs, ys)
+    xs, ys = samples.inputs(model, x), samples.labels(model, training.losses, y)
+    samples.same_length(xs, ys)
     if batch_size < 1 or epochs < 0:
         raise InvalidInput(f"batch_size is {batch_size} and epochs is {epochs}; expected at least 1 and 0")
     if validation_data is None and validation_split:
-        xs, ys, validation_data = _split(xs, ys, validation_split)
-    samples = len(xs[0])
-    steps = -(-samples // batch_size)
+        xs, ys, validation_data = samples.split(xs, ys, validation_split)
+    count = len(xs[0])
+    steps = -(-count // batch_size)
     history = History()
     shown = [Progress()] if verbose in ("auto", 1, 2) else []
-    params = {"epochs": epochs, "steps": steps, "samples": samples, "verbose": verbose}
+    params = {"epochs": epochs, "steps": steps, "samples": count, "verbose": verbose}
     every = CallbackList([history, *(callbacks or []), *shown], model, params)
     model.stop_training = False
     logs: dict[str, float] = {}
@@ -151,7 +151,7 @@ def fit(
     try:
         for epoch in range(initial_epoch, epochs):
             every.call("on_epoch_begin", epoch, {})
-            order = permutation(derive(training.seed, "shuffle"), epoch, samples) if shuffle else np.arange(samples)
+            order = permutation(derive(training.seed, "shuffle"), epoch, count) if shuffle else np.arange(count)
             logs = _train_epoch(training, xs, ys, order, batch_size, every)
             if validation_data is not None:
                 found = evaluate(model, *validation_data, batch_size=batch_size)
@@ -169,32 +169,38 @@ def _train_epoch(
     training: Training, xs: Arrays, ys: Arrays, order: np.ndarray, batch_size: int, every: CallbackList
 ) -> dict[str, float]:
     """One pass over the samples in the given order; returns the epoch's loss and metrics."""
-    graph, executor = training.graph, training.executor
-    place = executor.engine
+    graph, place = training.graph, training.executor.engine
     state = _state(training.model, place) | training.slots
     totals = _Totals(graph)
-    for number, start in enumerate(range(0, len(order), batch_size)):
-        every.call("on_train_batch_begin", number, {})
-        picked = order[start : start + batch_size]
-        batch = _named(graph, training.model, [x[picked] for x in xs], [y[picked] for y in ys])
-        rate = np.float32(training.optimizer.rate(training.step))
-        feeds = state | batch | {RATE: np.asarray(rate), STEP: np.asarray(training.step, np.int64)}
-        try:
-            results = executor.run(feeds, totals.fetch)
-        except NonFiniteLoss:
-            raise NonFiniteLoss(_explain(training, feeds, number)) from None
-        training.step += 1
-        totals.add(results, len(picked))
-        every.call("on_train_batch_end", number, totals.means() | {"size": len(picked)})
-    _write_back(training.model, state, place.on_host)
+    try:
+        for number, start in enumerate(range(0, len(order), batch_size)):
+            every.call("on_train_batch_begin", number, {})
+            picked = order[start : start + batch_size]
+            batch = _named(graph, training.model, [x[picked] for x in xs], [y[picked] for y in ys])
+            totals.add(_run_step(training, state | batch, number, totals.fetch), len(picked))
+            every.call("on_train_batch_end", number, totals.means() | {"size": len(picked)})
+    finally:
+        _write_back(training.model, state, place.on_host)
     return totals.means() | {"learning_rate": float(training.optimizer.rate(max(training.step - 1, 0)))}
+
+
+def _run_step(training: Training, feeds: dict[str, Any], batch: int, fetch: Sequence[str]) -> list[Any]:
+    """One training step; the parameters and slots among the feeds are updated in place."""
+    rate = np.asarray(training.optimizer.rate(training.step), np.float32)
+    feeds |= {RATE: rate, STEP: np.asarray(training.step, np.int64)}
+    try:
+        results = training.executor.run(feeds, fetch)
+    except NonFiniteLoss:
+        raise NonFiniteLoss(_explain(training, feeds, batch)) from None
+    training.step += 1
+    return results
 
 
 def evaluate(model: Model, x: Any, y: Any, *, batch_size: int = 32) -> dict[str, float]:
     """Loss and metrics over x and y, by name."""
     training = _compiled(model)
-    xs, ys = _inputs(model, x), _labels(model, training, y)
-    _same_length(xs, ys)
+    xs, ys = samples.inputs(model, x), samples.labels(model, training.losses, y)
+    samples.same_length(xs, ys)
     graph, executor = training.evaluation
     state = _state(model, executor.engine)
     totals = _Totals(graph)
@@ -206,7 +212,7 @@ def evaluate(model: Model, x: Any, y: Any, *, batch_size: int = 32) -> dict[str,
 
 def predict(model: Model, x: Any, *, batch_size: int = 32, device: str | None = None) -> Any:
     """The model's outputs for x, as NumPy arrays: one array, or a list of them for several outputs."""
-    xs = _inputs(model, x)
+    xs = samples.inputs(model, x)
     device = device or (model.training.device if model.training is not None else "cpu")
     executor = model.predictor(device)
     state = _state(model, executor.engine)
@@ -273,104 +279,6 @@ def _compiled(model: Model) -> Training:
     if model.training is None:
         raise InvalidInput("the model is not compiled; call model.compile(optimizer=…, loss=…) first")
     return model.training
-
-
-def _as_list(arrays: Any) -> list[Any]:
-    return list(arrays) if isinstance(arrays, (list, tuple)) and arrays and hasattr(arrays[0], "shape") else [arrays]
-
-
-def _inputs(model: Model, x: Any) -> Arrays:
-    """x as one array per input of the model, in the input's dtype.
-
-    Raises:
-        InvalidInput: for a wrong number of arrays, rank or size; the message names the input.
-    """
-    if x is None:
-        raise InvalidInput("x is missing")
-    given = [np.asarray(a) for a in _as_list(x)]
-    if not model.built:
-        model.build(given[0].shape)
-    expected = model.input_specs
-    if len(given) != len(expected):
-        raise InvalidInput(
-            f"the model has {len(expected)} inputs ({', '.join(n for n, _, _ in expected)}), found {len(given)} arrays"
-        )
-    return [
-        _fitting(a, f"input {name!r}", shape, dtype) for a, (name, shape, dtype) in zip(given, expected, strict=True)
-    ]
-
-
-def _fitting(array: np.ndarray, what: str, shape: Sequence[int | None], dtype: np.dtype) -> np.ndarray:
-    fits = array.ndim == len(shape) and all(w is None or w == h for w, h in zip(shape, array.shape, strict=True))
-    if not fits:
-        wanted = "(" + ", ".join("None" if d is None else str(d) for d in shape) + ")"
-        raise InvalidInput(f"{what} has shape {array.shape}; expected {wanted}")
-    if array.dtype.kind not in "fiub":
-        raise InvalidInput(f"{what} has dtype {array.dtype}; expected numbers")
-    return np.ascontiguousarray(array, dtype)
-
-
-def _labels(model: Model, training: Training, y: Any) -> Arrays:
-    """y as one array per output: class numbers for sparse losses, else the output's shape.
-
-    Raises:
-        InvalidInput: for labels of a wrong shape, or out of range; the message says which.
-    """
-    if y is None:
-        raise InvalidInput("y is missing")
-    given = [np.asarray(a) for a in _as_list(y)]
-    specs = model.output_specs
-    if not len(given) == len(specs) == len(training.losses):
-        raise InvalidInput(
-            f"{len(specs)} outputs, {len(training.losses)} losses and {len(given)} label arrays; "
-            "expected as many of each"
-        )
-    return [
-        _class_numbers(a, name, shape, loss)
-        if loss.sparse
-        else _fitting(_column(a, shape), f"labels of {name!r}", shape, np.dtype(np.float32))
-        for a, (name, shape), loss in zip(given, specs, training.losses, strict=True)
-    ]
-
-
-def _column(array: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
-    """[N] as [N, 1] where the output has one column."""
-    return array[:, None] if array.ndim == 1 and len(shape) == 2 and shape[1] == 1 else array
-
-
-def _class_numbers(array: np.ndarray, name: str, shape: Sequence[int | None], loss: Loss) -> np.ndarray:
-    if array.ndim == len(shape) and array.shape[-1] == 1:
-        array = array[..., 0]
-    if array.dtype.kind not in "iu" and not (array.dtype.kind == "f" and (array == np.floor(array)).all()):
-        raise InvalidInput(f"labels of {name!r} have dtype {array.dtype}; expected class numbers for {loss.name}")
-    array = _fitting(array, f"labels of {name!r}", shape[:-1], np.dtype(np.int64))
-    classes, ignored = shape[-1], getattr(loss, "ignore_class", None)
-    bad = (array < 0) | (array >= classes) if classes is not None else array < 0
-    bad &= array != ignored if ignored is not None else True
-    if bad.any():
-        where = np.argwhere(bad)[0].tolist()
-        found = array[tuple(where)]
-        raise InvalidInput(
-            f"label {found} at position {where[0] if len(where) == 1 else where} is out of range; "
-            f"expected 0 to {(classes or 0) - 1}"
-        )
-    return array
-
-
-def _same_length(xs: Arrays, ys: Arrays) -> None:
-    lengths = [len(a) for a in (*xs, *ys)]
-    if len(set(lengths)) != 1 or not lengths[0]:
-        raise InvalidInput(
-            f"x has {[len(a) for a in xs]} samples and y {[len(a) for a in ys]}; expected the same number, at least 1"
-        )
-
-
-def _split(xs: Arrays, ys: Arrays, share: float) -> tuple[Arrays, Arrays, tuple[Arrays, Arrays]]:
-    """The last `share` of the samples is kept for validation, as in Keras."""
-    if not 0.0 < share < 1.0:
-        raise InvalidInput(f"validation_split is {share}; expected a number between 0 and 1")
-    at = int(len(xs[0]) * (1.0 - share))
-    return [x[:at] for x in xs], [y[:at] for y in ys], ([x[at:] for x in xs], [y[at:] for y in ys])
 
 
 def _explain(training: Training, feeds: Mapping[str, Any], batch: int) -> str:

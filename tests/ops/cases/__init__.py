@@ -8,7 +8,18 @@ from importlib.util import find_spec
 from ..table import Case
 
 FAMILIES = (
-    *("elementwise", "activation", "linear", "convolution", "pooling", "normalization", "reduction", "shape"),
+    *(
+        "elementwise",
+        "logic",
+        "casting",
+        "activation",
+        "linear",
+        "convolution",
+        "pooling",
+        "normalization",
+        "reduction",
+        "shape",
+    ),
     *("slicing", "einsum", "indexing", "image", "loss", "random", "grad", "training"),
 )
 CASES: list[Case] = []
