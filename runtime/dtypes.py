@@ -36,6 +36,8 @@ NUMPY: dict[int, np.dtype] = {
     24: np.dtype(ml_dtypes.float8_e8m0fnu),
     25: np.dtype(ml_dtypes.uint2),
     26: np.dtype(ml_dtypes.int2),
+    27: np.dtype(ml_dtypes.float6_e2m3fn),
+    28: np.dtype(ml_dtypes.float6_e3m2fn),
 }
 ONNX: dict[np.dtype, int] = {dtype: code for code, dtype in NUMPY.items()}
 

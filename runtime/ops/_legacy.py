@@ -46,7 +46,7 @@ def aligned(A, B, axis, broadcast):
         return B.reshape(())
     start = A.ndim - B.ndim if axis is None else axis + A.ndim * (axis < 0)
     end = start + B.ndim
-    fits = 0 <= start and end <= A.ndim and all(b in (1, a) for a, b in zip(A.shape[start:end], B.shape, strict=True))
+    fits = start >= 0 and end <= A.ndim and all(b in (1, a) for a, b in zip(A.shape[start:end], B.shape, strict=True))
     if not broadcast or not fits:
         raise InvalidInput(
             f"B of shape {list(B.shape)} does not fit A of shape {list(A.shape)} with broadcast={broadcast}, "

@@ -49,4 +49,5 @@ def check(
         worst = max(report.rows, key=lambda row: row.max_scaled)
         complain(f"{model}: output {worst.name!r} differs from {against} by more than {tolerance:g}")
         raise typer.Exit(1)
-    say(f"all {len(report.rows)} outputs agree within {tolerance:g}", "green")
+    outputs = "the output agrees" if len(report.rows) == 1 else f"all {len(report.rows)} outputs agree"
+    say(f"{outputs} within {tolerance:g}", "green")

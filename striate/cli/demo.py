@@ -106,7 +106,7 @@ def _trained(epochs: int, device: str, seed: int) -> tuple[Model, History]:
     history = model.fit(
         more.x, more.y, batch_size=BATCH_SIZE, epochs=epochs, validation_data=(validation.x, validation.y)
     )
-    record_facts(model, history, more, optimizer=optimizer.name, batch_size=BATCH_SIZE, seed=seed)
+    record_facts(model, history, more, BATCH_SIZE, LEARNING_RATE, seed)
     return model, history
 
 

@@ -129,12 +129,11 @@ def predictor(spec: str, device: str = "cpu") -> Predictor:
 def _from_striate(path: Path, device: str) -> Predictor:
     model = _load(str(path))
     shape = model.input_specs[0][1]
-    facts = getattr(model, "training_facts", None) or {}
     return Predictor(
         path.name,
         lambda x: model.predict(x, batch_size=len(x), device=device),
         image_input(shape),
-        class_names(facts),
+        class_names(model.training_facts),
     )
 
 

@@ -32,9 +32,8 @@ def summary(
         return
     made = load_model(model)
     made.summary()
-    known = getattr(made, "training_facts", None)
-    if known:
-        show(facts("Training", {k: _short(v) for k, v in known.items()}))
+    if made.training_facts:
+        show(facts("Training", {k: _short(v) for k, v in made.training_facts.items()}))
 
 
 def describe(path: Path) -> None:

@@ -45,7 +45,7 @@ def train(
     """
     from ..trainer import callbacks, set_seed
     from .console import facts, say, show
-    from .training import draw_curves, made_folder, record_facts
+    from .training import draw_curves, file_name, made_folder, record_facts
 
     set_seed(seed)
     made, whole = _model_and_data(model, data)
@@ -61,6 +61,7 @@ def train(
         "seed": seed,
     }
     show(facts(f"Training {made.name}", shown))
+    rate = made.optimizer.rate(made.step)
     history = made.fit(
         parts[0].x,
         parts[0].y,
@@ -69,8 +70,8 @@ def train(
         validation_data=(parts[1].x, parts[1].y) if validation else None,
         callbacks=[callbacks.CSVLogger(out / "history.csv")],
     )
-    record_facts(made, history, parts[0], optimizer=made.optimizer.name, batch_size=batch_size, seed=seed)
-    path = out / f"{made.name}.striate"
+    record_facts(made, history, parts[0], batch_size, rate, seed)
+    path = out / f"{file_name(made.name)}.striate"
     made.save(path)
     draw_curves(out / "curves.png", history)
     say(f"saved {path}; next: striate export {path} --out {path.with_suffix('.onnx')}")

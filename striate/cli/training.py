@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..trainer.callbacks import History
     from ..trainer.data import Dataset
 
-__all__ = ["accuracy", "draw_curves", "made_folder", "record_facts"]
+__all__ = ["accuracy", "draw_curves", "file_name", "made_folder", "record_facts"]
 
 
 def made_folder(path: Path) -> Path:
@@ -42,13 +43,32 @@ def accuracy(outputs: np.ndarray, y: np.ndarray, name: str) -> float:
     return float((outputs.argmax(1) == y).mean())
 
 
-def record_facts(model: Model, history: History, train: Dataset, **more: Any) -> None:
-    """Adds what is known of this training to `model.training_facts`; epochs add up over several runs."""
-    last = {name: round(values[-1], 6) for name, values in history.history.items() if values}
-    before: dict[str, Any] = dict(getattr(model, "training_facts", None) or {})
-    epochs = int(before.get("epochs", 0)) + len(history.epoch)
-    facts = {"dataset": train.name, "classes": list(train.classes), "examples": len(train), "epochs": epochs}
-    model.training_facts = {**before, **facts, **last, **more}
+def file_name(name: str) -> str:
+    """A model's name as that of a file: a name read from a file must not lead to another folder."""
+    return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "model"
+
+
+def record_facts(
+    model: Model, history: History, train: Dataset, batch_size: int, learning_rate: float, seed: int
+) -> None:
+    """Adds what is known of this training to `model.training_facts`; epochs add up over several runs.
+
+    Args:
+        learning_rate: that of the first step.
+    """
+    before = model.training_facts.get("epochs", 0)
+    last = {n: round(values[-1], 6) for n, values in history.history.items() if values and n != "learning_rate"}
+    model.training_facts |= {
+        "dataset": train.name,
+        "classes": list(train.classes),
+        "examples": len(train),
+        "epochs": len(history.epoch) + (before if isinstance(before, int) else 0),
+        "batch_size": batch_size,
+        "optimizer": model.optimizer.name,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        **last,
+    }
 
 
 def draw_curves(path: Path, history: History) -> None:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from striate.cli import main
 from striate.cli.sources import image_input
+from striate.cli.training import file_name
 from striate.trainer import Model
 from striate.trainer.data import load
 
@@ -321,3 +322,9 @@ def test_image_layouts(shape: list[int | str | None], size: tuple[int, int] | No
     assert found is not None
     assert (found.size, found.channels, found.channels_first) == (size, channels, first)
     assert image_input([None, 10]) is None
+
+
+def test_a_name_from_a_file_stays_in_the_folder() -> None:
+    assert file_name("lenet5") == "lenet5"
+    assert file_name("../../etc/passwd") == "_.._etc_passwd"
+    assert file_name("..") == "model"

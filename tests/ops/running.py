@@ -32,6 +32,7 @@ TOLERANCES: dict[str, tuple[float, float]] = {
     "float8_e4m3fnuz": (0.13, 0.02),
     "float8_e5m2": (0.26, 0.02),
     "float8_e5m2fnuz": (0.26, 0.02),
+    "float8_e8m0fnu": (1e-9, 0.0),
     "complex64": (1e-5, 1e-6),
     "complex128": (1e-9, 1e-11),
 }
