@@ -1,8 +1,12 @@
-"""Prints at the end of a test run what tests recorded as `summary`."""
+"""One BLAS thread for each test process, and at the end of a run what tests recorded as `summary`."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
+
+# Before NumPy is loaded: test processes whose BLAS threads spin slow each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

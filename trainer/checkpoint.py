@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Checkpoint", "load", "load_model", "save", "training_state"]
 
-FORMAT = "striate"
+KEY = "striate"
+"""The one key of the metadata: safetensors writes several in no fixed order, and equal models are equal files."""
 VERSION = 1
 MAX_HEADER_BYTES = 1 << 26
 """Names and configuration of a file may take this much; weights are not part of it."""
@@ -67,6 +68,7 @@ def save(
             raise InvalidInput(f"checkpoint {os.fspath(path)!r}: extra tensor {name!r} has the name of a weight")
         tensors[name] = np.asarray(array, order="C")
     config = {
+        "version": VERSION,
         "architecture": architecture.serialize(model),
         "training": dict(training or {}),
         "facts": model.training_facts,
@@ -76,8 +78,7 @@ def save(
         text = json.dumps(config, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"checkpoint {os.fspath(path)!r}: the configuration is not plain data: {error}") from None
-    metadata = {"format": FORMAT, "version": str(VERSION), "config": text}
-    atomic_write(path, safetensors_bytes(tensors, metadata))
+    atomic_write(path, safetensors_bytes(tensors, {KEY: text}))
 
 
 def load(path: str | os.PathLike[str], custom_objects: Mapping[str, type[Layer]] | None = None) -> Checkpoint:
@@ -160,16 +161,15 @@ def _check_header(file: str) -> None:
 
 
 def _config(file: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    if metadata.get("format") != FORMAT:
+    if KEY not in metadata:
         raise InvalidModel(f"{file!r} is a safetensors file, but was not written by Model.save")
-    if metadata.get("version") != str(VERSION):
-        raise InvalidModel(
-            f"{file!r} has format version {metadata.get('version')!r}, this program reads {VERSION}; update it"
-        )
     try:
-        config = json.loads(metadata.get("config", ""))
+        config = json.loads(metadata[KEY])
     except (ValueError, RecursionError) as error:
         raise InvalidModel(f"{file!r}: its configuration is not JSON: {error}") from None
+    version = config.get("version") if isinstance(config, dict) else None
+    if version != VERSION:
+        raise InvalidModel(f"{file!r} has format version {version!r}, this program reads {VERSION}; update it")
     parts = ("architecture", "training", "facts")
     if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in parts):
         raise InvalidModel(f"{file!r}: its configuration lacks one of: {', '.join(parts)}")

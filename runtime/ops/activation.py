@@ -1,10 +1,11 @@
-"""Activation functions, and the softmax family."""
+"""Activation functions, and the softmax family. Defaults of attributes are float32 numbers, as files hold them."""
 
 from __future__ import annotations
 
 from math import pi, prod, sqrt
 
 from ..errors import InvalidGraph, InvalidInput
+from ..inference import value_type
 from ._axes import axis_in
 from ._legacy import consumed_inputs
 from ._numerics import erf, in_float32
@@ -38,7 +39,7 @@ def _(g, node, dY):
 
 @op("LeakyRelu", since=6, inplace=True)
 @in_float32
-def leaky_relu(xp, X, *, alpha=0.01, out=None):
+def leaky_relu(xp, X, *, alpha=0.009999999776482582, out=None):
     """X, below 0 alpha · X: the greater of the two up to alpha = 1, the lesser beyond."""
     if alpha == 0:
         return xp.maximum(X, 0, out=out)
@@ -164,12 +165,13 @@ def _(g, node, dY):
 
 @op("Selu", since=1)
 @in_float32
-def selu_1(xp, X, *, alpha=1.6732, gamma=1.0507, consumed_inputs=None, out=None):
+def selu_1(xp, X, *, alpha=1.673200011253357, gamma=1.0506999492645264, consumed_inputs=None, out=None):
     """gamma · X, below 0 gamma · alpha · (exp(X) − 1)."""
     return _exponential_unit(xp, X, gamma, gamma * alpha, 1, out)
 
 
-@op("Celu", since=12)
+# Opset 12 limits Celu to float32; the kernel and its gradient take every float, as opset 28 does.
+@op("Celu", since=12, infer=lambda node: [value_type(node.inputs[0])])
 @in_float32
 def celu(xp, X, *, alpha=1.0, out=None):
     """X, below 0 alpha · (exp(X / alpha) − 1)."""
@@ -216,7 +218,7 @@ def _hard_sigmoid(xp, X, alpha, beta, Y):
 
 @op("HardSigmoid", since=6, inplace=True)
 @in_float32
-def hard_sigmoid(xp, X, *, alpha=0.2, beta=0.5, out=None):
+def hard_sigmoid(xp, X, *, alpha=0.20000000298023224, beta=0.5, out=None):
     """alpha · X + beta, cut off at 0 and 1."""
     return _hard_sigmoid(xp, X, alpha, beta, _room(xp, X, out))
 

@@ -41,11 +41,11 @@ def _sum_square(xp, data, axes, keepdims, out=None):
 
 
 def _l2(xp, data, axes, keepdims, out=None):
-    return xp.sqrt(_sum_square(xp, data, axes, keepdims, out), out=out)
+    return xp.sqrt(_sum_square(xp, data, axes, keepdims, out), out=out if is_float(data.dtype) else None)
 
 
 def _log_sum(xp, data, axes, keepdims, out=None):
-    return xp.log(_sum(xp, data, axes, keepdims, out), out=out)
+    return xp.log(_sum(xp, data, axes, keepdims, out), out=out if is_float(data.dtype) else None)
 
 
 def _log_sum_exp(xp, data, axes, keepdims, out=None):

@@ -96,6 +96,14 @@ def test_saving_and_going_on_gives_the_same_bits_as_not_stopping(
     np.testing.assert_array_equal(weights(whole), weights(second))
 
 
+def test_equal_runs_are_equal_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        model = small(layers.Dropout(0.3))
+        model.fit(X, Y, epochs=2, verbose=0)
+        model.save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_dropout_draws_a_new_mask_each_step_and_none_when_predicting() -> None:
     model = Sequential(
         [Input((1000,)), layers.Dropout(0.25), layers.Dense(1, use_bias=False, kernel_initializer="ones")]

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from importlib.util import find_spec
-
 from ..table import Case
-
-FAMILIES = (
-    *(
-        "elementwise",
-        "logic",
-        "casting",
-        "activation",
-        "linear",
-        "convolution",
-        "pooling",
-        "normalization",
-        "reduction",
-        "shape",
-    ),
-    *("slicing", "einsum", "indexing", "image", "loss", "random", "grad", "training"),
+from . import (
+    activation,
+    casting,
+    convolution,
+    einsum,
+    elementwise,
+    grad,
+    image,
+    indexing,
+    linear,
+    logic,
+    loss,
+    normalization,
+    pooling,
+    random,
+    reduction,
+    shape,
+    slicing,
+    training,
 )
-CASES: list[Case] = []
-for _family in FAMILIES:
-    if find_spec(f"{__name__}.{_family}") is not None:
-        CASES += import_module(f"{__name__}.{_family}").CASES
+
+CASES: list[Case] = [
+    *elementwise.CASES,
+    *logic.CASES,
+    *casting.CASES,
+    *activation.CASES,
+    *linear.CASES,
+    *convolution.CASES,
+    *pooling.CASES,
+    *normalization.CASES,
+    *reduction.CASES,
+    *shape.CASES,
+    *slicing.CASES,
+    *einsum.CASES,
+    *indexing.CASES,
+    *image.CASES,
+    *loss.CASES,
+    *random.CASES,
+    *grad.CASES,
+    *training.CASES,
+]
