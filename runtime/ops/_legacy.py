@@ -16,7 +16,7 @@ def consumed_inputs(operator: Operator) -> None:
 
     signature = inspect.signature(operator.kernel)
     hint = inspect.Parameter("consumed_inputs", inspect.Parameter.KEYWORD_ONLY, default=None)
-    kernel.__signature__ = signature.replace(parameters=[*signature.parameters.values(), hint])  # type: ignore[attr-defined]
+    vars(kernel)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), hint])
     traits = {"inplace": operator.inplace, "differentiable": operator.differentiable}
     op(operator.name, since=1, **traits)(kernel)
 

@@ -29,6 +29,13 @@ def test_the_python_runs(tmp_path: Path) -> None:
     assert (tmp_path / "lenet5.onnx").is_file()
 
 
+@pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
+def test_the_examples_run(example: str, tmp_path: Path) -> None:
+    command = [sys.executable, ROOT / "examples" / example]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`striate (\w+)", README))))
 def test_the_commands_exist(command: str) -> None:
     done = subprocess.run(
