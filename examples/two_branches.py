@@ -1,4 +1,5 @@
-"""A model with two branches in the functional style: regularised, normalised, with dropout, early stopping and a checkpoint.
+"""A model with two branches in the functional style: regularised, normalised, with dropout, early stopping and a
+checkpoint.
 
 python examples/two_branches.py
 """

@@ -6,7 +6,7 @@ and are made on the host; the adjoint of a table, which the gradient needs, is a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -160,7 +160,7 @@ def table(
         chosen = NEAREST[nearest_mode](place, line).clip(0, line.size - 1)
         return Table(chosen.astype(np.int64)[None], None, outside)
     source, weights = _weighted(place, line, mode, cubic_coeff_a, exclude_outside, antialias)
-    kept = weights.any(axis=1)
+    kept = np.asarray(weights.any(axis=1))
     kept[0] |= not kept.any()
     return Table(source[kept], weights[kept], outside)
 
@@ -189,6 +189,6 @@ def _weighted(
     return elements.clip(0, line.size - 1).astype(np.int64), weights
 
 
-def _known(attribute: str, value: str, names: dict[str, object] | set[str]) -> None:
+def _known(attribute: str, value: str, names: Collection[str]) -> None:
     if value not in names:
         raise InvalidInput(f"{attribute} {value!r} is unknown; expected one of {sorted(names)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from ..errors import InvalidInput
 from .registry import Operator, op
@@ -17,7 +18,7 @@ def consumed_inputs(operator: Operator) -> None:
     signature = inspect.signature(operator.kernel)
     hint = inspect.Parameter("consumed_inputs", inspect.Parameter.KEYWORD_ONLY, default=None)
     vars(kernel)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), hint])
-    traits = {"inplace": operator.inplace, "differentiable": operator.differentiable}
+    traits: dict[str, Any] = {"inplace": operator.inplace, "differentiable": operator.differentiable}
     op(operator.name, since=1, **traits)(kernel)
 
 
@@ -27,7 +28,7 @@ def limited_broadcast(operator: Operator, since: int) -> Operator:
     def kernel(xp, A, B, *, axis=None, broadcast=0, out=None):
         return operator.kernel(xp, A, aligned(A, B, axis, broadcast), out=out)
 
-    traits = {"inplace": operator.inplace, "differentiable": operator.differentiable}
+    traits: dict[str, Any] = {"inplace": operator.inplace, "differentiable": operator.differentiable}
     return op(operator.name, since=since, **traits)(kernel)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache, reduce
+from functools import cached_property, lru_cache, partial, reduce
 from itertools import product
 from math import prod
 from typing import Any
@@ -233,18 +233,26 @@ def columns(xp: Any, X: Any, w: Windows, at: int = 2) -> Any:
     return X
 
 
+def _tap(cols: Any, t: int) -> Any:
+    return cols[:, :, t]
+
+
+def _same(Y: Any, _: int) -> Any:
+    return Y
+
+
 def fold(xp: Any, cols: Any, w: Windows, out: Any = None) -> Any:
     """The adjoint of `columns`: adds [N, C, *kernel, *out] up where the windows lie, giving [N, C, *spatial]."""
     for axis in range(w.rank):
         shape = [*cols.shape[:2], *cols.shape[3:]]
-        cols = _scatter(xp, lambda t, cols=cols: cols[:, :, t], w, axis, shape, out if axis == w.rank - 1 else None)
+        cols = _scatter(xp, partial(_tap, cols), w, axis, shape, out if axis == w.rank - 1 else None)
     return cols
 
 
 def spread(xp: Any, Y: Any, w: Windows) -> Any:
     """Adds each window's value to all positions of the window: [N, C, *out] gives [N, C, *spatial]."""
     for axis in reversed(range(w.rank)):
-        Y = _scatter(xp, lambda _, Y=Y: Y, w, axis, Y.shape)
+        Y = _scatter(xp, partial(_same, Y), w, axis, Y.shape)
     return Y
 
 

@@ -221,8 +221,8 @@ def transposed_windows(
     if output_shape or same:
         wanted = output_shape or [n * s for n, s in zip(spatial, strides, strict=True)]
         total = [max(0, f - size) for f, size in zip(full, wanted, strict=True)]
-        less = [t // 2 for t in total]
-        more = [t - t // 2 for t in total]
+        less: Sequence[int] = [t // 2 for t in total]
+        more: Sequence[int] = [t - t // 2 for t in total]
         begin, end = (less, more) if auto_pad == "SAME_UPPER" else (more, less)
     else:
         pads = pads if pads and auto_pad == "NOTSET" else (0,) * 2 * rank

@@ -1,11 +1,12 @@
 """The operator registry: one `@op` per (domain, name, since-version), the kernel and its gradient side by side.
 
-A kernel is a function `kernel(xp, *inputs, **attributes)` whose parameter names are the specification's. What it can do beyond
-that is read off its signature and the decorator, never declared twice:
+A kernel is a function `kernel(xp, *inputs, **attributes)` whose parameter names are the specification's. What it can do
+beyond that is read off its signature and the decorator, never declared twice:
 
 * positional parameters are inputs (default `None`: optional; `*args`: variadic); keyword-only parameters are attributes
   (without a default: required);
-* a keyword-only `out` receives a buffer of the result's shape and dtype, or `None`; the kernel may return a new array instead;
+* a keyword-only `out` receives a buffer of the result's shape and dtype, or `None`; the kernel may return a new array
+instead;
 * a keyword-only `n_outputs` receives how many outputs the node wants;
 * `host=(1, 2)` lists the inputs that are shapes, axes and the like: they arrive as NumPy arrays on every device;
 * `inplace=True`: `out` may be the very buffer of an input of the same shape;

@@ -119,7 +119,10 @@ def test_output_dimensions(image: tuple[int, ...], filters: int, kernel: int, vo
 # The network of the backpropagation example: convolution with two filters, ReLU, max pooling to X2 = (118, 102), a
 # hidden layer whose first unit gives 118·1 + 102·3 = 424 and whose second is off, and ten outputs. The slides' image is
 # a picture; any image with these two maxima gives the same gradients from X2 on.
-PROBABILITIES = "9.855923e-01 1.419998e-02 2.045877e-04 2.947614e-06 4.246805e-08 6.118620e-10 8.815459e-12 6.118620e-10 4.246805e-08"
+PROBABILITIES = (
+    "9.855923e-01 1.419998e-02 2.045877e-04 2.947614e-06 4.246805e-08 "
+    "6.118620e-10 8.815459e-12 6.118620e-10 4.246805e-08"
+)
 """Of the nine wrong classes."""
 W3 = [
     [0.09, 0.08, 0.07, 0.06, 0.05, 0.04, 0.03, 0.04, 0.05, 0.01],
