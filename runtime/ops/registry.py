@@ -84,7 +84,6 @@ class Operator:
         if unknown := sorted(given.keys() - self.attributes.keys()):
             known = ", ".join(self.attributes) or "none"
             raise InvalidGraph(f"{self} has no attribute {unknown[0]!r}; its attributes are: {known}")
-        given = {name: value for name, value in given.items() if name != "consumed_inputs" or name in self.attributes}
         bound = {**self.attributes, **given}
         if missing := [name for name, value in bound.items() if value is REQUIRED]:
             raise InvalidGraph(f"{self} needs the attribute {missing[0]!r}, which is missing")

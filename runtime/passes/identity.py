@@ -72,6 +72,13 @@ def _forward_slice(node: ir.Node) -> bool:
     return known and (steps is None or bool((steps > 0).all())) and _same_shape(node)
 
 
+def _pads_nothing(node: ir.Node) -> bool:
+    """The same shape is not enough: what is added at one end may be taken off the other."""
+    given = attributes(node)
+    pads = given.get("pads", given.get("paddings")) if len(node.inputs) < 2 else constant(node.inputs[1])
+    return pads is not None and not any(pads)
+
+
 def _identity_permutation(node: ir.Node) -> bool:
     perm = attributes(node).get("perm")
     return perm is not None and tuple(perm) == tuple(range(len(perm)))
@@ -85,9 +92,10 @@ _TABLE: dict[tuple[str, str], Callable[[ir.Node], bool]] = {
     ("", "Identity"): _always,
     ("", "Dropout"): _idle_dropout,
     ("", "Cast"): _same_dtype,
-    **{("", name): _same_shape for name in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile", "Pad")},
+    **{("", name): _same_shape for name in ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand", "Tile")},
     (registry.GRAD_DOMAIN, "SumTo"): _same_shape,
     ("", "Slice"): _forward_slice,
+    ("", "Pad"): _pads_nothing,
     ("", "Transpose"): _identity_permutation,
     **{("", name): _single for name in ("Concat", "Sum", "Max", "Min", "Mean")},
 }
