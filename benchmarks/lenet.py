@@ -1,7 +1,8 @@
 """LeNet-5 at batch 64 on NumPy, beside onnxruntime: `python -m benchmarks.lenet`.
 
-Inference alternates between the two in one process, so that both see the same machine; medians and their ratio are
-printed.
+Inference alternates between the two in one process, in short blocks, so that both see the same machine; medians and
+their ratio are printed. Each block begins after a pause and an uncounted run: idle threads of onnxruntime spin for a
+while and would slow whatever runs next.
 """
 
 from __future__ import annotations
@@ -22,19 +23,23 @@ from striate import models
 from striate.runtime import InferenceSession
 
 BATCH = 64
-ROUNDS = 30
+ROUNDS = 8
+RUNS = 6
+PAUSE = 0.1
+"""Seconds between blocks."""
 
 
 def milliseconds(*functions: Callable[[], object]) -> list[float]:
     """Median time of each function, called in turn."""
     times: list[list[float]] = [[] for _ in functions]
-    for function in functions:
-        function()
     for _ in range(ROUNDS):
         for own, function in zip(times, functions, strict=True):
-            begin = time.perf_counter()
+            time.sleep(PAUSE)
             function()
-            own.append((time.perf_counter() - begin) * 1e3)
+            for _ in range(RUNS):
+                begin = time.perf_counter()
+                function()
+                own.append((time.perf_counter() - begin) * 1e3)
     return [median(t) for t in times]
 
 

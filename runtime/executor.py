@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import Any
 
@@ -101,15 +101,15 @@ class Executor:
         arena = self._arena(plan)
         with np.errstate(all="ignore"):
             for step in plan.steps[: plan.guarded]:
-                _run_step(step, values, arena)
+                _run_step(step, values, arena, self.engine.overwrite)
             if self.guard is not None and not np.isfinite(to_host(values[plan.fetches[self.guard]])).all():
                 raise NonFiniteLoss(f"output {self.guard!r} is not finite")
             for step in plan.steps[plan.guarded :]:
-                _run_step(step, values, arena)
-        for source, target in plan.donated:
-            self.engine.overwrite(values[source], values[target])
+                _run_step(step, values, arena, self.engine.overwrite)
         results = [values[plan.fetches[n]] for n in fetch]
         results = [self.engine.copy(r) if n in plan.copied else r for n, r in zip(fetch, results, strict=True)]
+        for old, new in plan.donated:
+            self.engine.overwrite(values[old], values[new])
         with self._lock:
             plan.arenas.append(arena)
         return results
@@ -123,7 +123,7 @@ class Executor:
         return [block[b.offset : b.offset + b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers]
 
 
-def _run_step(step: Step, values: list[Any], arena: list[Any]) -> None:
+def _run_step(step: Step, values: list[Any], arena: list[Any], overwrite: Callable[[Any, Any], None]) -> None:
     inputs = [values[slot] for slot in step.inputs]
     try:
         if step.out is None:
@@ -137,6 +137,8 @@ def _run_step(step: Step, values: list[Any], arena: list[Any]) -> None:
         raise RunFailed(f"node {step.node!r} ({step.op_type}) failed on inputs {found}: {error}") from error
     if len(step.outputs) == 1 and not isinstance(result, tuple):
         values[step.outputs[0]] = result
+        if step.out is not None and step.out < 0 and result is not values[-1 - step.out]:
+            overwrite(values[-1 - step.out], result)  # a kernel need not use the memory it is given
     else:
         for slot, array in zip(step.outputs, result, strict=False):
             values[slot] = array

@@ -15,7 +15,7 @@ import onnx_ir as ir
 
 from ..runtime.builder import Builder, NodeView
 from ..runtime.errors import NotDifferentiable
-from ..runtime.inference import Dim, value_type
+from ..runtime.inference import Dim, set_type, value_type
 from ..runtime.ops import registry
 from ..runtime.passes.inline import schema_body
 
@@ -94,7 +94,9 @@ def _through_body(g: Builder, node: ir.Node, version: int, arriving: list[ir.Val
     if body is None:
         raise NotDifferentiable(f"node {node.name!r}: {node.domain or 'ai.onnx'}.{node.op_type} has no gradient")
     function = ir.serde.deserialize_function(body)
-    values: dict[ir.Value, Any] = {f: v for f, v in zip(function.inputs, node.inputs, strict=False) if v is not None}
+    # Copies, because one input may be computed from another, or be the same: each wants its own share only.
+    own = [None if v is None else g.Identity(v) for v in node.inputs]
+    values: dict[ir.Value, Any] = {f: v for f, v in zip(function.inputs, own, strict=False) if v is not None}
     values |= {v: g.constant(v.const_value.numpy()) for v in function.graph.initializers.values() if v.const_value}
     for inner in function:
         given = [None if v is None else values.get(v) for v in inner.inputs]
@@ -102,9 +104,9 @@ def _through_body(g: Builder, node: ir.Node, version: int, arriving: list[ir.Val
         made = g.op(inner.op_type, *given, outputs=len(inner.outputs), **keywords)
         values.update(zip(inner.outputs, made if isinstance(made, tuple) else (made,), strict=True))
     live = [(values[o], d) for o, d in zip(function.outputs, arriving, strict=False) if d is not None]
-    inputs = [v for v in node.inputs if v is not None]
+    inputs = [v for v in own if v is not None]
     sent = dict(zip(inputs, gradients(g, [y for y, _ in live], inputs, [d for _, d in live]), strict=True))
-    return [None if v is None else sent[v] for v in node.inputs]
+    return [None if v is None else sent[v] for v in own]
 
 
 def _resolved(attribute: ir.Attr, node: ir.Node) -> Any:
@@ -137,7 +139,9 @@ def unbroadcast(g: Builder, gradient: ir.Value, x: ir.Value) -> ir.Value:
     _, want = value_type(x)
     axes = None if have is None or want is None else _broadcast_axes(have, want)
     if axes is None or have is None or want is None:
-        return g.SumTo(gradient, g.shape_of(x))
+        summed = g.SumTo(gradient, g.shape_of(x))
+        set_type(summed, gradient.dtype, want)
+        return summed
     if not axes:
         return gradient
     extra = len(have) - len(want)

@@ -97,15 +97,18 @@ class Progress(Callback):
             return
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as RichProgress
+        from rich.table import Column
 
+        label, steps = self._label(epoch), self.params["steps"]
         self._bar = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+            TextColumn("{task.description}", table_column=Column(min_width=len(label), no_wrap=True)),
+            BarColumn(bar_width=12, table_column=Column(min_width=12)),
+            MofNCompleteColumn(table_column=Column(min_width=2 * len(str(steps)) + 1, no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(min_width=5, no_wrap=True)),
+            TextColumn("{task.fields[text]}", table_column=Column(no_wrap=True)),
+            transient=True,
         )
-        self._task = self._bar.add_task(self._label(epoch), total=self.params["steps"], text="")
+        self._task = self._bar.add_task(label, total=steps, text="")
         self._bar.start()
 
     def on_train_batch_end(self, batch: int, logs: Logs) -> None:
@@ -115,11 +118,9 @@ class Progress(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, text=self._text(logs))
             self._bar.stop()
             self._bar = None
-        elif not self._on_terminal:
-            print(f"{self._label(epoch)}  {time.perf_counter() - self._began:5.1f} s  {self._text(logs)}", flush=True)
+        print(f"{self._label(epoch)}  {time.perf_counter() - self._began:5.1f} s  {self._text(logs)}", flush=True)
 
     def on_train_end(self, logs: Logs) -> None:
         if self._bar is not None:
@@ -131,8 +132,12 @@ class Progress(Callback):
 
     def _text(self, logs: Logs) -> str:
         speed = self._seen / max(time.perf_counter() - self._began, 1e-9)
-        parts = [f"{name} {value:.4f}" for name, value in logs.items() if name not in ("size", "learning_rate")]
+        parts = [f"{name} {_short(value)}" for name, value in logs.items() if name not in ("size", "learning_rate")]
         return "  ".join([*parts, f"{speed:,.0f} images/s"])
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 1e4 else f"{value:.3g}"
 
 
 class _Monitor(Callback):
@@ -145,6 +150,10 @@ class _Monitor(Callback):
         self.monitor = monitor
         self._sign = 1.0 if upwards else -1.0
         self._min_delta = abs(min_delta)
+        self.forget()
+
+    def forget(self) -> None:
+        """Any number beats the best from now on."""
         self.best = -self._sign * math.inf
 
     def current(self, logs: Logs) -> float:
@@ -184,6 +193,8 @@ class EarlyStopping(_Monitor):
         self.stopped_epoch: int | None = None
 
     def on_train_begin(self, logs: Logs) -> None:
+        self.forget()
+        self.stopped_epoch = None
         self._waited = 0
         self._weights: list[np.ndarray] | None = None
 
@@ -278,6 +289,7 @@ class ReduceLROnPlateau(_Monitor):
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
 
     def on_train_begin(self, logs: Logs) -> None:
+        self.forget()
         self._waited = self._resting = 0
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
@@ -285,9 +297,9 @@ class ReduceLROnPlateau(_Monitor):
         self._resting = max(0, self._resting - 1)
         if self.improves(value):
             self.best, self._waited = value, 0
-        elif not self._resting:
-            self._waited += 1
-        if self._waited >= self.patience:
+            return
+        self._waited += not self._resting
+        if not self._resting and self._waited >= self.patience:
             optimizer = self.model.optimizer
             optimizer.learning_rate = max(optimizer.rate(self.model.step) * self.factor, self.min_lr)
             self._waited, self._resting = 0, self.cooldown

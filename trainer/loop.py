@@ -21,6 +21,7 @@ from .callbacks import Callback, CallbackList, History, Progress
 from .losses import Loss
 from .metrics import Metric
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 from .samples import Arrays
 from .seeding import get_seed
 from .step import LOSS, RATE, STEP, StepGraph, evaluation_graph, prediction_graph, training_graph
@@ -61,7 +62,7 @@ class Training:
             self.optimizer,
             trainable=[p.name for p in parameters if p.trainable],
             frozen=[p.name for p in parameters if p.frozen],
-            regularizers={p.name: p.regularizer for p in parameters if p.trainable and p.regularizer is not None},
+            regularizers=self._regularizers(),
             seed=self.seed,
         )
         shapes = {p.name: p.value.shape for p in parameters}
@@ -82,8 +83,12 @@ class Training:
     def evaluation(self) -> tuple[StepGraph, Executor]:
         """Inference with loss and metrics."""
         names = [p.name for p in self.model.parameters]
-        graph = evaluation_graph(self.model.to_ir(), names, self.losses, self.metrics)
+        graph = evaluation_graph(self.model.to_ir(), names, self.losses, self.metrics, self._regularizers())
         return graph, Executor(graph.model, self.device)
+
+    def _regularizers(self) -> dict[str, Regularizer]:
+        parameters = self.model.trainable_weights
+        return {p.name: p.regularizer for p in parameters if p.regularizer is not None}
 
 
 def compile_model(
@@ -125,18 +130,17 @@ def fit(
     batch_size: int = 32,
     epochs: int = 1,
     verbose: int | str = "auto",
-    callbacks: Sequence[Callback] | None = None,
+    callbacks: Callback | Sequence[Callback] | None = None,
     validation_split: float = 0.0,
-    validation_data: tuple[Any, Any] | None = None,
+    validation_data: Any = None,
     shuffle: bool = True,
     initial_epoch: int = 0,
 ) -> History:
     """Trains for `epochs` passes over x and y; see `Model.fit`."""
     training = _compiled(model)
-    xs, ys = samples.inputs(model, x), samples.labels(model, training.losses, y)
-    samples.same_length(xs, ys)
-    if batch_size < 1 or epochs < 0:
-        raise InvalidInput(f"batch_size is {batch_size} and epochs is {epochs}; expected at least 1 and 0")
+    xs, ys = samples.pair(model, training.losses, x, y)
+    samples.whole_number("batch_size", batch_size, least=1)
+    samples.whole_number("epochs", epochs, least=0)
     if validation_data is None and validation_split:
         xs, ys, validation_data = samples.split(xs, ys, validation_split)
     count = len(xs[0])
@@ -144,7 +148,7 @@ def fit(
     history = History()
     shown = [Progress()] if verbose in ("auto", 1, 2) else []
     params = {"epochs": epochs, "steps": steps, "samples": count, "verbose": verbose}
-    every = CallbackList([history, *(callbacks or []), *shown], model, params)
+    every = CallbackList([history, *_callbacks(callbacks), *shown], model, params)
     model.stop_training = False
     logs: dict[str, float] = {}
     every.call("on_train_begin", logs)
@@ -154,7 +158,7 @@ def fit(
             order = permutation(derive(training.seed, "shuffle"), epoch, count) if shuffle else np.arange(count)
             logs = _train_epoch(training, xs, ys, order, batch_size, every)
             if validation_data is not None:
-                found = evaluate(model, *validation_data, batch_size=batch_size)
+                found = evaluate(model, *samples.unpaired(validation_data), batch_size=batch_size)
                 logs |= {f"val_{name}": value for name, value in found.items()}
             every.call("on_epoch_end", epoch, logs)
             if model.stop_training:
@@ -163,6 +167,16 @@ def fit(
         every.call("on_train_end", logs)
     model.history = history
     return history
+
+
+def _callbacks(given: Callback | Sequence[Callback] | None) -> list[Callback]:
+    callbacks = [] if given is None else [given] if isinstance(given, Callback) else list(given)
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise InvalidInput(
+                f"callbacks: {callback!r} is no Callback; expected for example callbacks.EarlyStopping()"
+            )
+    return callbacks
 
 
 def _train_epoch(
@@ -199,8 +213,7 @@ def _run_step(training: Training, feeds: dict[str, Any], batch: int, fetch: Sequ
 def evaluate(model: Model, x: Any, y: Any, *, batch_size: int = 32) -> dict[str, float]:
     """Loss and metrics over x and y, by name."""
     training = _compiled(model)
-    xs, ys = samples.inputs(model, x), samples.labels(model, training.losses, y)
-    samples.same_length(xs, ys)
+    xs, ys = samples.pair(model, training.losses, x, y)
     graph, executor = training.evaluation
     state = _state(model, executor.engine)
     totals = _Totals(graph)
@@ -269,10 +282,9 @@ def _named(graph: StepGraph, model: Model, xs: Arrays, ys: Arrays) -> dict[str, 
     }
 
 
-def _batches(samples: int, batch_size: int) -> Iterator[slice]:
-    if batch_size < 1:
-        raise InvalidInput(f"batch_size is {batch_size}; expected at least 1")
-    return (slice(start, start + batch_size) for start in range(0, samples, batch_size))
+def _batches(count: int, batch_size: int) -> Iterator[slice]:
+    samples.whole_number("batch_size", batch_size, least=1)
+    return (slice(start, start + batch_size) for start in range(0, max(count, 1), batch_size))
 
 
 def _compiled(model: Model) -> Training:

@@ -16,6 +16,7 @@ from ..runtime.errors import InvalidInput
 from ..runtime.inference import value_type
 from .naming import resolve, snake_case
 
+FLOAT = ir.DataType.FLOAT
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm, as in Keras."""
 
@@ -118,10 +119,12 @@ class KLDivergence(Loss):
 
 
 class Hinge(Loss):
-    """mean(max(1 − y_true · y_pred, 0)) with labels −1 and 1"""
+    """mean(max(1 − y_true · y_pred, 0)) with labels −1 and 1; a batch of zeros and ones alone is taken as those"""
 
     def per_sample(self, g: Builder, y_true: ir.Value, y_pred: ir.Value) -> ir.Value:
-        margin = g.Sub(g.like(1.0, y_pred), g.Mul(y_true, y_pred))
+        binary = g.Equal(g.ReduceMin(g.Cast(g.Equal(y_true, g.Mul(y_true, y_true)), to=int(FLOAT)), keepdims=0), 1.0)
+        signs = g.Where(binary, g.Sub(g.Mul(y_true, 2.0), 1.0), y_true)
+        margin = g.Sub(g.like(1.0, y_pred), g.Mul(signs, y_pred))
         return g.ReduceMean(g.Relu(margin), [-1], keepdims=0)
 
 

@@ -261,6 +261,8 @@ class Model:
         for call in self._calls:
             with g.scope(self._names[call.layer]):
                 values[call.output] = run_emit(call.layer, g, [values[t] for t in call.inputs])
+        for parameter in names:  # a layer may have weights that it does not use
+            g.parameter(parameter)
         for tensor in self.outputs:
             self._add_output(g, tensor, values[tensor])
         return graph
@@ -328,24 +330,25 @@ class Model:
         self,
         x: Any = None,
         y: Any = None,
-        *,
         batch_size: int = 32,
         epochs: int = 1,
         verbose: int | str = "auto",
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         validation_split: float = 0.0,
-        validation_data: tuple[Any, Any] | None = None,
+        validation_data: Any = None,
         shuffle: bool = True,
+        *,
         initial_epoch: int = 0,
     ) -> History:
         """Trains for `epochs` passes over x and y; returns loss and metrics of each epoch.
 
         Args:
-            x: an array [samples, …], or a list of them for several inputs.
+            x: an array [samples, …]; for several inputs a list of them, or a dict by input name; or a `data.Dataset`,
+                and no y.
             y: labels, likewise.
             verbose: 0: silent; else one line per epoch.
             validation_split: share of the samples, taken from the end, that is not trained on but measured on.
-            validation_data: (x, y) to measure on after each epoch.
+            validation_data: (x, y) or a `data.Dataset` to measure on after each epoch.
             initial_epoch: where to continue counting.
 
         Raises:
@@ -369,15 +372,29 @@ class Model:
         )
 
     def evaluate(
-        self, x: Any = None, y: Any = None, *, batch_size: int = 32, verbose: int | str = "auto"
-    ) -> dict[str, float]:
-        """Loss and metrics on x and y, by name. `verbose` is there for Keras's callers: nothing is printed."""
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int = 32,
+        verbose: int | str = "auto",
+        *,
+        return_dict: bool = False,
+    ) -> Any:
+        """Loss and metrics on x and y.
+
+        `verbose` is there for Keras's callers: nothing is printed.
+
+        Returns:
+            As in Keras the loss alone without metrics, a list [loss, *metrics] with them, or by name if `return_dict`.
+        """
         from . import loop
 
-        return loop.evaluate(self, x, y, batch_size=batch_size)
+        found = loop.evaluate(self, x, y, batch_size=batch_size)
+        values = list(found.values())
+        return found if return_dict else values if len(values) > 1 else values[0]
 
-    def predict(self, x: Any, *, batch_size: int = 32, device: str | None = None) -> Any:
-        """The outputs for x as a NumPy array, a list of them for several outputs."""
+    def predict(self, x: Any, batch_size: int = 32, verbose: int | str = "auto", *, device: str | None = None) -> Any:
+        """The outputs for x as a NumPy array, a list of them for several outputs. `verbose` changes nothing."""
         from . import loop
 
         return loop.predict(self, x, batch_size=batch_size, device=device)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -82,10 +83,14 @@ def prediction_graph(model: ir.Model, parameters: Collection[str]) -> StepGraph:
 
 
 def evaluation_graph(
-    model: ir.Model, parameters: Collection[str], losses: list[Loss], metrics: list[str | Metric]
+    model: ir.Model,
+    parameters: Collection[str],
+    losses: list[Loss],
+    metrics: list[str | Metric],
+    regularizers: Mapping[str, Regularizer] = MappingProxyType({}),
 ) -> StepGraph:
-    """Inference, loss and metrics."""
-    transforms = [_parameters_to_inputs(parameters), _tidy, _add_labels, _add_loss({}), _add_metrics]
+    """Inference, loss and metrics; what regularizers add belongs to the loss here, too."""
+    transforms = [_parameters_to_inputs(parameters), _tidy, _add_labels, _add_loss(regularizers), _add_metrics]
     return _transform(model, losses, metrics, transforms)
 
 
@@ -161,9 +166,13 @@ def _add_step_inputs(step: StepGraph) -> None:
 
 
 def _batchnorm_to_training(frozen: Collection[str]) -> Transform:
-    """Normalise by the statistics of the batch and write the running ones over their inputs."""
+    """Normalise by the statistics of the batch and write the running ones over their inputs.
+
+    A layer called several times moves them once for each call, one after the other.
+    """
 
     def transform(step: StepGraph) -> None:
+        latest: dict[ir.Value, ir.Value] = {}
         for node in list(step.graph):
             if node.op_type != "BatchNormalization" or node.domain:
                 continue
@@ -172,11 +181,13 @@ def _batchnorm_to_training(frozen: Collection[str]) -> Transform:
                 continue
             g = Builder(step.graph, before=node)
             kept = {name: attributes(node)[name] for name in ("epsilon", "momentum") if name in node.attributes}
-            new = g.BatchNormalization(*node.inputs, outputs=3, training_mode=1, name=node.name, **kept)
+            moved = [latest.get(v, v) for v in (mean, variance)]
+            new = g.BatchNormalization(*node.inputs[:3], *moved, outputs=3, training_mode=1, name=node.name, **kept)
             node.outputs[0].replace_all_uses_with(new[0], replace_graph_outputs=True)
             step.graph.remove(node, safe=True)
-            for old, running in ((mean, new[1]), (variance, new[2])):
-                step.donate[str(old.name)] = step.add_output(running, f"{old.name}:new")
+            latest |= {mean: new[1], variance: new[2]}
+        for old, running in latest.items():
+            step.donate[str(old.name)] = step.add_output(running, f"{old.name}:new")
 
     return transform
 
@@ -234,6 +245,8 @@ def _add_metrics(step: StepGraph) -> None:
         for wanted in step.metrics_wanted:
             metric = fitting(wanted, loss, y_pred)
             name = metric.name if len(step.outputs) == 1 else f"{y_pred.name}_{metric.name}"
+            if name in step.metrics or name in (LOSS, RATE):
+                raise InvalidInput(f"metrics: the name {name!r} is taken; give one of them another, with name=…")
             with g.scope(f"metric/{name}"):
                 over, under = metric.parts(g, y_true, y_pred)
             step.metrics[name] = (step.add_output(over, f"{name}:over"), step.add_output(under, f"{name}:under"))

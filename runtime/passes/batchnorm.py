@@ -50,9 +50,14 @@ def _source(node: ir.Node) -> ir.Value | None:
         return None
     if node.op_type == "BatchNormalization":
         return node.inputs[0]
-    if node.op_type in ("Mul", "Add"):
+    if node.op_type in ("Mul", "Add") and _is_modern(node):
         return next((v for v in node.inputs if v is not None and constant(v) is None), None)
     return None
+
+
+def _is_modern(node: ir.Node) -> bool:
+    """Since opset 7 attributes neither switch on training nor place the inputs of Mul and Add."""
+    return isinstance(node.graph, ir.Graph) and node.graph.opset_imports[""] >= 7
 
 
 def _channels(value: ir.Value) -> int | None:
@@ -78,8 +83,7 @@ def _affine(node: ir.Node, source: ir.Value, channels: int) -> Affine | None:
 def _normalization(node: ir.Node) -> Affine | None:
     """y = (x − mean) / sqrt(var + epsilon) · scale + bias as x · a + b."""
     given = attributes(node)
-    modern = isinstance(node.graph, ir.Graph) and node.graph.opset_imports[""] >= 7
-    training = given.get("training_mode", 0) or not modern
+    training = given.get("training_mode", 0) or not _is_modern(node)
     if training or given.get("spatial", 1) != 1 or any(v.uses() or v.is_graph_output() for v in node.outputs[1:]):
         return None
     arrays = [constant(v) for v in node.inputs[1:5]]

@@ -83,6 +83,8 @@ def _evaluate(node: ir.Node, operator: registry.Operator, inputs: list[np.ndarra
 def _replace(graph: ir.Graph, node: ir.Node, arrays: tuple[np.ndarray, ...]) -> None:
     for value, array in zip(node.outputs, arrays, strict=False):
         name = value.name
+        if not name:  # an optional output that nobody asked for
+            continue
         value.name = None
         tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         folded = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)

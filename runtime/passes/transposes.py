@@ -29,6 +29,8 @@ ELEMENTWISE = frozenset((
 AXIS_ATTRIBUTE = frozenset(("Concat", "Softmax", "LogSoftmax"))
 AXIS_SINCE = 13
 """From this opset on Softmax and LogSoftmax work along one axis only."""
+BROADCAST_SINCE = 7
+"""Before this opset `axis` and the order of the dimensions say how inputs are broadcast."""
 
 Perm = tuple[int, ...]
 
@@ -46,7 +48,7 @@ def _visit(graph: ir.Graph, node: ir.Node) -> bool:
         return False
     if node.op_type == "Transpose":
         return _merge(graph, node)
-    if node.op_type in ELEMENTWISE:
+    if node.op_type in ELEMENTWISE and graph.opset_imports[""] >= BROADCAST_SINCE:
         return _sink(graph, node, None)
     if node.op_type in AXIS_ATTRIBUTE and graph.opset_imports[""] >= AXIS_SINCE:
         return _sink(graph, node, "axis")

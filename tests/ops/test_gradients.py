@@ -185,3 +185,18 @@ def test_asking_for_a_gradient_that_is_not_there(case: Case) -> None:
     y = made[0] if isinstance(made, tuple) else made
     with pytest.raises(NotDifferentiable, match="the_node"):
         gradients(g, [y], [v for v in values if v is not None], [y])
+
+
+@pytest.mark.parametrize("second", ["same", "computed"])
+def test_the_inputs_of_a_function_body_each_get_their_own_share(second: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.lookup("", "PRelu", OPSET), "rule", None)
+    x = ir.Value(name="x", type=ir.TensorType(ir.DataType.DOUBLE), shape=ir.Shape([3]))
+    graph = ir.Graph([x], [], nodes=[], opset_imports={"": OPSET}, name="g")
+    g = Builder(graph)
+    slope = x if second == "same" else g.Mul(x, 3.0)
+    (dx,) = gradients(g, [g.PRelu(x, slope)], [x])
+    assert dx is not None
+    graph.outputs.append(dx)
+    (found,) = Executor(ir.Model(graph, ir_version=10)).run({"x": np.array([-2.0, -1.0, 4.0])})
+    factor = 1.0 if second == "same" else 3.0
+    np.testing.assert_allclose(found, [-4.0 * factor, -2.0 * factor, 1.0])

@@ -94,6 +94,20 @@ def test_a_donated_input_still_needed_is_overwritten_last() -> None:
     np.testing.assert_array_equal(w, [2, 4, 6])
 
 
+def test_donated_inputs_are_updated_by_kernels_that_make_their_own_array() -> None:
+    executor = Executor(model(lambda g, w: g.Where(g.Greater(w, 1.5), g.Neg(w), w), {"w": [3]}), donate={"w": "y0"})
+    w = np.array([1, 2, 3], np.float32)
+    executor.run({"w": w})
+    np.testing.assert_array_equal(w, [1, -2, -3])
+
+
+def test_a_result_shows_a_donated_input_as_it_was() -> None:
+    executor = Executor(model(lambda g, w: (g.Identity(w), g.Mul(w, 2.0)), {"w": [2]}), donate={"w": "y1"})
+    w = np.array([1, 2], np.float32)
+    np.testing.assert_array_equal(executor.run({"w": w})[0], [1, 2])
+    np.testing.assert_array_equal(w, [2, 4])
+
+
 def test_the_guard_stops_before_anything_is_overwritten() -> None:
     def update(g: Any, w: ir.Value) -> tuple[ir.Value, ...]:
         return g.ReduceSum(g.Log(w), keepdims=0), g.Mul(w, 2.0)

@@ -65,6 +65,12 @@ CASES: dict[str, tuple[Pass, Any, Any, list[str]]] = {
         ["Slice", "Relu"],
     ),
     "pad-nothing": (identity.run, lambda g, x: g.Relu(g.Pad(x, [0, 0, 0, 0])), {"x": [2, 3]}, ["Relu"]),
+    "pad-that-shifts-stays": (
+        identity.run,
+        lambda g, x: g.Relu(g.Pad(x, [0, 1, 0, -1])),
+        {"x": [2, 3]},
+        ["Pad", "Relu"],
+    ),
     "concat-of-one": (identity.run, lambda g, x: g.Relu(g.Concat(x, axis=0)), IMAGE, ["Relu"]),
     "output-stays": (identity.run, lambda g, x: g.Identity(x), IMAGE, ["Identity"]),
     "transposes-cancel": (
@@ -144,6 +150,44 @@ def test_pass(name: str) -> None:
     again = after.clone()
     run(again)
     assert op_types(again) == op_types(after)
+
+
+def test_an_optional_output_that_nobody_asked_for_is_not_folded() -> None:
+    def pooled(g: Any, x: ir.Value) -> ir.Value:
+        values, places = g.MaxPool(g.constant(random(1, 1, 2, 2)), kernel_shape=[2, 2], outputs=2)
+        places.name = None
+        return g.Add(x, values)
+
+    made = model(pooled, {"x": [1]})
+    assert fold.run(made)
+    assert op_types(made) == ["Add"]
+
+
+@pytest.mark.parametrize("run", [transposes.run, batchnorm.run])
+def test_the_broadcasting_of_old_opsets_is_left_alone(run: Pass) -> None:
+    text = """
+    <ir_version: 3, opset_import: ["" : 6]>
+    agraph (float[4, 3, 5, 5] x, float[4, 3, 1, 1] w, float[4, 1, 1] b) => (float[4, 4, 5, 5] y) {
+        c = Conv(x, w)
+        t = Transpose <perm = [0, 2, 3, 1]> (c)
+        a = Add <axis = 0, broadcast = 1> (t, b)
+        u = Transpose <perm = [0, 3, 1, 2]> (a)
+        v = Conv(x, w)
+        s = Mul <axis = 0, broadcast = 1> (v, b)
+        y = Add (u, s)
+    }
+    """
+    made = ir.from_proto(onnx.parser.parse_model(text))
+    for name, array in (("w", random(4, 3, 1, 1)), ("b", random(4, 1, 1, seed=1))):
+        value = next(v for v in made.graph.inputs if v.name == name)
+        made.graph.inputs.remove(value)
+        value.const_value = ir.tensor(array, name=name)
+        made.graph.register_initializer(value)
+    fold.infer_types(made)
+    x = random(4, 3, 5, 5)
+    (expected,) = Executor(made, optimize=False).run({"x": x})
+    run(made)
+    np.testing.assert_allclose(Executor(made, optimize=False).run({"x": x})[0], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_a_default_that_the_caller_may_replace_is_not_folded() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from striate.runtime.errors import InvalidInput, NonFiniteLoss
 from striate.trainer import Input, Model, Sequential, callbacks, layers, optimizers
+from striate.trainer.data import Dataset
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(96, 6, 6, 1)).astype(np.float32)
@@ -46,7 +47,7 @@ def test_it_learns() -> None:
     assert losses[-1] < 0.3 * losses[0]
     assert history.history["accuracy"][-1] > 0.95
     assert history.epoch == list(range(40))
-    found = model.evaluate(X, Y, verbose=0)
+    found = model.evaluate(X, Y, verbose=0, return_dict=True)
     assert found["accuracy"] == np.mean(model.predict(X).argmax(axis=1) == Y)
 
 
@@ -129,6 +130,49 @@ def test_batch_normalization_trains_on_the_batch_and_remembers_running_statistic
     assert beta == pytest.approx(0.0, abs=1e-4)
 
 
+def test_a_batch_normalization_called_twice_moves_its_statistics_twice() -> None:
+    x = RNG.normal(3.0, 2.0, (64, 5)).astype(np.float32)
+    shared, a = layers.BatchNormalization(momentum=0.9), Input((5,))
+    twice = shared(layers.Rescaling(2.0)(shared(a)))
+    model = Model(a, layers.Dense(1)(twice))
+    model.compile(optimizers.SGD(1e-9), "mse")
+    model.fit(x, np.zeros((64, 1)), batch_size=64, verbose=0)
+    mean, variance = shared.get_weights()[2:]
+    np.testing.assert_allclose(mean, 0.9 * 0.1 * x.mean(axis=0), rtol=1e-3)
+    np.testing.assert_allclose(variance, 0.9 * (0.9 + 0.1 * x.var(axis=0)) + 0.1 * 4, rtol=1e-2)
+
+
+def test_a_weight_that_its_layer_does_not_use_is_no_obstacle(tmp_path: Path) -> None:
+    class Half(layers.Layer):
+        def build(self, input_shape: Any) -> None:
+            self.used, self.unused = self.add_weight("used", (3,)), self.add_weight("unused", (2,))
+
+        def emit(self, g: Any, *inputs: Any) -> Any:
+            return g.Mul(inputs[0], self.used)
+
+    model = Sequential([Input((3,)), Half(), layers.Dense(1)])
+    model.compile("adam", "mse")
+    before = model.layers[0].get_weights()
+    x = X[:, 0, :3, 0]
+    model.fit(x, x[:, :1], verbose=0)
+    after = model.layers[0].get_weights()
+    assert model.predict(x).shape == (96, 1)
+    assert [np.array_equal(a, b) for a, b in zip(before, after, strict=True)] == [False, True]
+    model.export(tmp_path / "m.onnx")
+
+
+def test_weights_set_while_an_epoch_runs_are_trained_on() -> None:
+    model = small(optimizer=optimizers.SGD(0.1))
+    zeros = [np.zeros_like(w) for w in model.get_weights()]
+    reset = callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: batch or model.set_weights(zeros))
+    model.fit(X, Y, batch_size=48, verbose=0, callbacks=[reset])
+    assert weights(model).any()
+
+
+def test_predicting_nothing_gives_nothing() -> None:
+    assert small().predict(X[:0]).shape == (0, 2)
+
+
 def test_frozen_layers_keep_weights_and_running_statistics() -> None:
     model = small(layers.BatchNormalization())
     model.layers[0].trainable = model.layers[1].trainable = False
@@ -145,6 +189,7 @@ def test_regularizers_add_to_the_loss_and_pull_weights_to_zero() -> None:
     model = Sequential([Input((3,)), layers.Dense(1, kernel_regularizer="l2", use_bias=False)])
     model.compile(optimizers.SGD(0.1), "mse")
     (kernel,) = model.get_weights()
+    assert model.evaluate(x, y) == pytest.approx(0.01 * (kernel**2).sum(), rel=1e-5)
     history = model.fit(x, y, verbose=0)
     assert history.history["loss"][0] == pytest.approx(0.01 * (kernel**2).sum(), rel=1e-5)
     np.testing.assert_allclose(model.get_weights()[0], kernel * (1 - 0.1 * 0.02), rtol=1e-6)
@@ -158,10 +203,22 @@ def test_two_inputs_two_outputs() -> None:
     model = Model([a, b], [first, second])
     model.compile("adam", ["mse", "sparse_categorical_crossentropy"])
     xs = [X[:, :3, 0, 0], X[:, :2, 1, 0]]
-    before = model.evaluate(xs, [xs[0][:, :1], Y], verbose=0)["loss"]
+    before = model.evaluate(xs, [xs[0][:, :1], Y], verbose=0)
     model.fit(xs, [xs[0][:, :1], Y], epochs=20, verbose=0)
-    assert model.evaluate(xs, [xs[0][:, :1], Y], verbose=0)["loss"] < before
+    assert model.evaluate(xs, [xs[0][:, :1], Y], verbose=0) < before
     assert [p.shape for p in model.predict(xs)] == [(96, 1), (96, 2)]
+
+
+def test_inputs_by_name_data_sets_and_one_callback() -> None:
+    data = Dataset(X, Y, ("below", "above"))
+    model, same = small(), small()
+    stop = callbacks.EarlyStopping("val_loss", patience=9)
+    first = model.fit(data, epochs=2, verbose=0, callbacks=stop, validation_data=data)
+    second = same.fit({same.input_names[0]: X}, Y, epochs=2, verbose=0, validation_data=(X, Y))
+    assert first.history == second.history
+    loss, accuracy = model.evaluate(data)
+    assert {"loss": loss, "accuracy": accuracy} == model.evaluate(X, Y, return_dict=True)
+    np.testing.assert_array_equal(model.predict(X), model.predict({model.input_names[0]: X}))
 
 
 def test_validation(tmp_path: Path) -> None:
@@ -205,6 +262,17 @@ class TestCallbacks:
         history = small().fit(X, Y, epochs=4, verbose=0, callbacks=[reduce])
         assert history.history["learning_rate"] == pytest.approx([0.01, 0.01, 0.005, 0.004])
 
+    def test_reduce_on_plateau_without_patience_spares_what_improves(self) -> None:
+        reduce = callbacks.ReduceLROnPlateau("loss", patience=0, min_delta=0.0)
+        history = small(optimizer=optimizers.SGD(0.01)).fit(X, Y, epochs=3, verbose=0, callbacks=[reduce])
+        assert history.history["learning_rate"] == pytest.approx([0.01] * 3)
+
+    def test_a_second_fit_forgets_what_was_best(self) -> None:
+        stop = callbacks.EarlyStopping("loss", patience=1)
+        stop.best = -1.0
+        history = small().fit(X, Y, epochs=4, verbose=0, callbacks=[stop])
+        assert history.epoch == [0, 1, 2, 3]
+
     def test_progress_prints_one_line_per_epoch(self, capsys: pytest.CaptureFixture[str]) -> None:
         small().fit(X, Y, epochs=2)
         lines = capsys.readouterr().out.strip().splitlines()
@@ -247,17 +315,29 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "labels not whole": (lambda: small().fit(X, Y + 0.5, verbose=0), "class numbers"),
     "other lengths": (lambda: small().fit(X, Y[:-1], verbose=0), r"x has \[96\] samples and y \[95\]"),
-    "wrong rank": (lambda: small().fit(X[..., 0], Y, verbose=0), r"shape \(96, 6, 6\); expected \(None, 6, 6, 1\)"),
-    "wrong size": (lambda: small().predict(X[:, :5]), r"shape \(96, 5, 6, 1\); expected"),
+    "wrong rank": (
+        lambda: small().fit(X[..., 0], Y, verbose=0),
+        r"shape \(96, 6, 6\) does not fit; expected \(None, 6, 6, 1\)",
+    ),
+    "wrong size": (lambda: small().predict(X[:, :5]), r"shape \(96, 5, 6, 1\) does not fit; expected"),
     "strings": (lambda: small().predict(X.astype(str)), "expected numbers"),
     "no labels": (lambda: small().fit(X, None), "y is missing"),
     "batch size": (lambda: small().fit(X, Y, batch_size=0), "batch_size is 0"),
+    "part of a batch": (lambda: small().fit(X, Y, batch_size=1.5), "batch_size is 1.5"),
+    "one-hot labels": (lambda: small().fit(X, np.eye(2)[Y]), "look one-hot"),
+    "class numbers": (lambda: small(loss="categorical_crossentropy").fit(X, Y), "look like class numbers"),
+    "generator": (lambda: small().fit((x for x in X), Y), "found a generator where arrays were expected"),
+    "names": (lambda: small().fit({"nobody": X}, Y), r"given for \['nobody'\]; expected them for"),
+    "validation data": (lambda: small().fit(X, Y, verbose=0, validation_data=X), "validation_data is a ndarray"),
+    "no callback": (lambda: small().fit(X, Y, callbacks=[3]), "3 is no Callback"),
     "not compiled": (lambda: Sequential([Input((2,)), layers.Dense(1)]).fit(X, Y), "not compiled"),
     "unknown loss": (lambda: small(loss="crossentropy"), "loss 'crossentropy' is unknown; expected one of"),
     "unknown metric": (lambda: small(metrics=["precisoin"]), "metric 'precisoin' is unknown"),
     "unknown optimizer": (lambda: small(optimizer="sdg"), "optimizer 'sdg' is unknown"),
     "unknown device": (lambda: small(device="tpu"), "device 'tpu' is unknown"),
     "split": (lambda: small().fit(X, Y, validation_split=1.5), "validation_split is 1.5"),
+    "nothing to train on": (lambda: small().fit(X[:2], Y[:2], validation_split=0.9), "leaves none of 2 samples"),
+    "metrics of one name": (lambda: small(metrics=["acc", "acc"]).evaluate(X, Y), "metrics: the name 'acc' is taken"),
     "monitor mode": (lambda: callbacks.EarlyStopping(mode="up"), "mode is 'up'"),
 }
 

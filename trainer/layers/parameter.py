@@ -99,7 +99,7 @@ class Parameter:
         array = np.asarray(array)
         if array.shape != self.shape:
             raise InvalidInput(f"weight {self.name!r} was given shape {array.shape}, expected {self.shape}")
-        self._value = np.array(array, np.float32, order="C")
+        self._store(array)
 
     def numpy(self) -> np.ndarray:
         """A copy of the value in Keras's layout."""
@@ -120,7 +120,14 @@ class Parameter:
         self.check_keras(array)
         if self.layout is not None:
             array = array.transpose(np.argsort(self.layout.perm)).reshape(self.shape)
-        self._value = np.array(array, np.float32, order="C")
+        self._store(array)
+
+    def _store(self, array: np.ndarray) -> None:
+        """Written into the memory there is: an epoch that is running trains on that."""
+        if self._value is None:
+            self._value = np.array(array, np.float32, order="C")
+        else:
+            self._value[...] = array
 
     def check_keras(self, array: np.ndarray) -> None:
         """Refuses an array that `from_keras` could not take."""
