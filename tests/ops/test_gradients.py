@@ -200,3 +200,19 @@ def test_the_inputs_of_a_function_body_each_get_their_own_share(second: str, mon
     (found,) = Executor(ir.Model(graph, ir_version=10)).run({"x": np.array([-2.0, -1.0, 4.0])})
     factor = 1.0 if second == "same" else 3.0
     np.testing.assert_allclose(found, [-4.0 * factor, -2.0 * factor, 1.0])
+
+
+def test_a_gradient_has_the_known_rank_of_what_it_belongs_to() -> None:
+    """Open dimensions without a name leave open whether anything was broadcast; the second order still works."""
+    kinds = {"x": [None, 2], "z": [None, 3]}
+    x, z = (ir.Value(name=n, type=ir.TensorType(ir.DataType.DOUBLE), shape=ir.Shape(s)) for n, s in kinds.items())
+    graph = ir.Graph([x, z], [], nodes=[], opset_imports={"": OPSET}, name="g")
+    g = Builder(graph)
+    w = np.arange(6.0).reshape(2, 3)
+    (dx,) = gradients(g, [g.Mul(g.MatMul(x, w), z)], [x])
+    assert dx is not None
+    (dz,) = gradients(g, [dx], [z])
+    assert dz is not None
+    graph.outputs.append(dz)
+    (found,) = Executor(ir.Model(graph, ir_version=10)).run({"x": np.ones((4, 2)), "z": np.ones((4, 3))})
+    np.testing.assert_allclose(found, np.tile(w.sum(axis=0), (4, 1)))

@@ -169,6 +169,15 @@ def test_weights_set_while_an_epoch_runs_are_trained_on() -> None:
     assert weights(model).any()
 
 
+def test_hinge_takes_labels_of_zeros_and_ones_for_signs() -> None:
+    model = Sequential([Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "hinge")
+    x, y = X[:, 0, :3, 0], Y[:, None]
+    expected = np.maximum(1 - (2 * y - 1) * model.predict(x), 0).mean()
+    assert model.evaluate(x, y, batch_size=96)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert model.evaluate(x, 2 * y - 1, batch_size=96)["loss"] == pytest.approx(expected, rel=1e-5)
+
+
 def test_predicting_nothing_gives_nothing() -> None:
     assert small().predict(X[:0]).shape == (0, 2)
 
