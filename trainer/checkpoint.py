@@ -117,7 +117,7 @@ def training_state(model: Model) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     return slots, {
         "optimizer": optimizers.serialize(training.optimizer),
         "losses": [losses.serialize(loss) for loss in training.losses],
-        "metrics": [metrics.serialize(metric) for metric in training.metrics],
+        "metrics": [[metrics.serialize(metric) for metric in own] for own in training.metrics],
         "step": training.step,
         "seed": training.seed,
     }

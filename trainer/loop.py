@@ -19,12 +19,11 @@ from . import optimizers as optimizers_
 from . import samples
 from .callbacks import Callback, CallbackList, History, Progress
 from .losses import Loss
-from .metrics import Metric
 from .optimizers import Optimizer
 from .regularizers import Regularizer
 from .samples import Arrays
 from .seeding import get_seed
-from .step import LOSS, RATE, STEP, StepGraph, evaluation_graph, prediction_graph, training_graph
+from .step import LOSS, RATE, STEP, MetricsPerOutput, StepGraph, evaluation_graph, prediction_graph, training_graph
 
 if TYPE_CHECKING:
     from .model import Model
@@ -43,7 +42,7 @@ class Training:
     model: Model
     optimizer: Optimizer
     losses: list[Loss]
-    metrics: list[str | Metric]
+    metrics: MetricsPerOutput
     device: str = "cpu"
     seed: int = 0
     step: int = 0
@@ -69,10 +68,16 @@ class Training:
         place = engine(self.device)
         for name, (parameter, initial) in made.slots.items():
             saved = self.pending.get(name)
-            self.slots[name] = place.asarray(
-                np.full(shapes[parameter], initial, np.float32) if saved is None else saved
-            )
+            fits = saved is not None and saved.shape == shapes[parameter]
+            self.slots[name] = place.asarray(saved if fits else np.full(shapes[parameter], initial, np.float32))
         return made
+
+    def forget_graphs(self) -> None:
+        """Called when the model's structure changed: graphs are built anew, with the optimizer state that still fits."""
+        for name in ("graph", "executor", "evaluation"):
+            vars(self).pop(name, None)
+        self.pending |= {name: to_host(array) for name, array in self.slots.items()}
+        self.slots = {}
 
     @cached_property
     def executor(self) -> Executor:
@@ -103,8 +108,8 @@ def compile_model(
     """Decides how `model` is trained.
 
     Args:
-        loss: a name or `Loss`; a list of them, one per output, for a model with several outputs.
-        metrics: names or `Metric`s, applied to every output.
+        loss: a name or `Loss`; for a model with several outputs a list of them, or a dict by output name.
+        metrics: names or `Metric`s, for every output; or for each output its own: a list of lists, or a dict by name.
         device: `cpu`, `cuda` or `cuda:N`.
         seed: of shuffling and Dropout; the global seed by default.
 
@@ -114,12 +119,36 @@ def compile_model(
     engine(device)
     if loss is None:
         raise InvalidInput("compile needs a loss, such as loss='sparse_categorical_crossentropy'")
-    wanted = list(metrics) if isinstance(metrics, (list, tuple)) else [] if metrics is None else [metrics]
+    if isinstance(loss, Mapping) and "class_name" not in loss:
+        loss = _by_output(model, "loss", loss)
     chosen = [losses_.get(item) for item in (loss if isinstance(loss, (list, tuple)) else [loss])]
-    watched = [metrics_.get(metric) for metric in wanted]
+    watched = [[metrics_.get(m) for m in own] for own in _metrics_per_output(model, metrics, len(chosen))]
     model.training = Training(
         model, optimizers_.get(optimizer), chosen, watched, device, get_seed() if seed is None else seed
     )
+
+
+def _by_output(model: Model, what: str, given: Mapping[str, Any]) -> list[Any]:
+    """The entries of a dict by output name, in the order of the outputs."""
+    names = model.output_names
+    if not set(given) <= set(names):
+        raise InvalidInput(f"{what} is given for {sorted(given)}; the model's outputs are {names}")
+    return [given.get(name) for name in names]
+
+
+def _metrics_per_output(model: Model, metrics: Any, count: int) -> list[list[Any]]:
+    if isinstance(metrics, Mapping) and "class_name" not in metrics:
+        metrics = [_listed(own) for own in _by_output(model, "metrics", metrics)]
+    listed = _listed(metrics)
+    if not any(isinstance(own, (list, tuple)) for own in listed):
+        return [listed] * count
+    if len(listed) != count:
+        raise InvalidInput(f"metrics lists {len(listed)} entries for {count} outputs; expected one list for each")
+    return [_listed(own) for own in listed]
+
+
+def _listed(given: Any) -> list[Any]:
+    return [] if given is None else list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def fit(

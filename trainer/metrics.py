@@ -166,11 +166,7 @@ def _accuracy(loss: Loss, y_pred: ir.Value) -> type[Metric]:
     _, shape = value_type(y_pred)
     if loss.sparse:
         return SparseCategoricalAccuracy
-    return (
-        BinaryAccuracy
-        if (shape and shape[-1] == 1) or isinstance(loss, losses.BinaryCrossentropy)
-        else CategoricalAccuracy
-    )
+    return BinaryAccuracy if shape and shape[-1] == 1 else CategoricalAccuracy
 
 
 def serialize(metric: str | Metric) -> str | dict[str, Any]:

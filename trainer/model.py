@@ -99,6 +99,8 @@ class Model:
     def _forget_graph(self) -> None:
         self._graph: ir.Graph | None = None
         self._predictors: dict[str, Executor] = {}
+        if self.training is not None:
+            self.training.forget_graphs()
 
     # --- What is in it ---
 

@@ -31,6 +31,8 @@ RATE = "learning_rate"
 STEP = "step"
 LABELS = "labels"
 
+MetricsPerOutput = list[list[str | Metric]]
+
 
 class Regularizer(Protocol):
     """What a parameter's regularizer must do."""
@@ -51,7 +53,7 @@ class StepGraph:
 
     model: ir.Model
     losses: list[Loss]
-    metrics_wanted: list[str | Metric]
+    metrics_wanted: MetricsPerOutput
     outputs: list[ir.Value] = field(default_factory=list)
     labels: list[ir.Value] = field(default_factory=list)
     donate: dict[str, str] = field(default_factory=dict)
@@ -86,7 +88,7 @@ def evaluation_graph(
     model: ir.Model,
     parameters: Collection[str],
     losses: list[Loss],
-    metrics: list[str | Metric],
+    metrics: MetricsPerOutput,
     regularizers: Mapping[str, Regularizer] = MappingProxyType({}),
 ) -> StepGraph:
     """Inference, loss and metrics; what regularizers add belongs to the loss here, too."""
@@ -98,7 +100,7 @@ def training_graph(
     model: ir.Model,
     parameters: Collection[str],
     losses: list[Loss],
-    metrics: list[str | Metric],
+    metrics: MetricsPerOutput,
     optimizer: Optimizer,
     *,
     trainable: Sequence[str],
@@ -133,11 +135,11 @@ Transform = Callable[[StepGraph], None]
 
 
 def _transform(
-    model: ir.Model, losses: list[Loss], metrics: list[str | Metric], transforms: list[Transform]
+    model: ir.Model, losses: list[Loss], metrics: MetricsPerOutput, transforms: list[Transform]
 ) -> StepGraph:
     model = model.clone()
     model.graph.opset_imports.setdefault(GRAD_DOMAIN, 1)
-    step = StepGraph(model, losses, list(metrics))
+    step = StepGraph(model, losses, metrics)
     for transform in transforms:
         transform(step)
     return step
@@ -241,8 +243,9 @@ def _add_loss(regularizers: Mapping[str, Regularizer]) -> Transform:
 
 def _add_metrics(step: StepGraph) -> None:
     g = Builder(step.graph)
-    for loss, y_true, y_pred in zip(step.losses, step.labels, step.outputs, strict=True):
-        for wanted in step.metrics_wanted:
+    per_output = zip(step.metrics_wanted, step.losses, step.labels, step.outputs, strict=True)
+    for metrics, loss, y_true, y_pred in per_output:
+        for wanted in metrics:
             metric = fitting(wanted, loss, y_pred)
             name = metric.name if len(step.outputs) == 1 else f"{y_pred.name}_{metric.name}"
             if name in step.metrics or name in (LOSS, RATE):

@@ -107,7 +107,7 @@ def test_a_compiled_model_comes_back_compiled(tmp_path: Path) -> None:
     assert again.step == 0
     assert again.optimizer.get_config() == model.optimizer.get_config()
     assert [type(loss) for loss in again.training.losses] == [type(loss) for loss in model.training.losses]
-    assert again.training.metrics == ["accuracy"]
+    assert again.training.metrics == [["accuracy"]]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Training on a device's arrays gives the bits of the CPU: on the strict double everywhere, on CuPy where there is a GPU."""
+"""Training on a device's arrays gives the bits of the CPU: on the strict double, and on CuPy where there is a GPU."""
 
 from __future__ import annotations
 

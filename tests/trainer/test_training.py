@@ -174,8 +174,8 @@ def test_hinge_takes_labels_of_zeros_and_ones_for_signs() -> None:
     model.compile("sgd", "hinge")
     x, y = X[:, 0, :3, 0], Y[:, None]
     expected = np.maximum(1 - (2 * y - 1) * model.predict(x), 0).mean()
-    assert model.evaluate(x, y, batch_size=96)["loss"] == pytest.approx(expected, rel=1e-5)
-    assert model.evaluate(x, 2 * y - 1, batch_size=96)["loss"] == pytest.approx(expected, rel=1e-5)
+    assert model.evaluate(x, y, batch_size=96) == pytest.approx(expected, rel=1e-5)
+    assert model.evaluate(x, 2 * y - 1, batch_size=96) == pytest.approx(expected, rel=1e-5)
 
 
 def test_predicting_nothing_gives_nothing() -> None:
@@ -216,6 +216,28 @@ def test_two_inputs_two_outputs() -> None:
     model.fit(xs, [xs[0][:, :1], Y], epochs=20, verbose=0)
     assert model.evaluate(xs, [xs[0][:, :1], Y], verbose=0) < before
     assert [p.shape for p in model.predict(xs)] == [(96, 1), (96, 2)]
+    ys = [xs[0][:, :1], Y]
+    for loss, wanted in (
+        (["mse", "sparse_categorical_crossentropy"], [["mae"], ["accuracy"]]),
+        ({"second": "sparse_categorical_crossentropy", "first": "mse"}, {"second": "accuracy", "first": ["mae"]}),
+    ):
+        model.compile("adam", loss, wanted)
+        assert list(model.evaluate(xs, ys, return_dict=True)) == ["loss", "first_mae", "second_accuracy"]
+    with pytest.raises(InvalidInput, match=r"metrics is given for \['third'\]; the model's outputs are"):
+        model.compile("adam", ["mse", "mse"], {"third": "mae"})
+
+
+def test_a_layer_added_after_training_is_trained_from_then_on() -> None:
+    model = Sequential([Input((36,)), layers.Dense(4)])
+    model.compile("adam", "mse")
+    x = X.reshape(96, 36)
+    model.fit(x, np.zeros((96, 4)), verbose=0)
+    kernel = model.layers[0].get_weights()[0]
+    model.add(layers.Dense(1))
+    added = model.layers[1].get_weights()[0]
+    model.fit(x, np.ones((96, 1)), verbose=0)
+    assert (model.layers[0].get_weights()[0] != kernel).any()
+    assert (model.layers[1].get_weights()[0] != added).any()
 
 
 def test_inputs_by_name_data_sets_and_one_callback() -> None:
