@@ -73,7 +73,7 @@ class Training:
         return made
 
     def forget_graphs(self) -> None:
-        """Called when the model's structure changed: graphs are built anew, with the optimizer state that still fits."""
+        """Called when the model's structure changed: graphs are built anew, with the optimizer state that fits."""
         for name in ("graph", "executor", "evaluation"):
             vars(self).pop(name, None)
         self.pending |= {name: to_host(array) for name, array in self.slots.items()}
