@@ -14,7 +14,8 @@ from ..runtime.errors import UnsupportedOperator
 
 __all__ = ["LOWEST", "NEWEST", "convert"]
 
-LOWEST = 7
+LOWEST = 9
+"""Before it every initializer had to be a graph input too."""
 NEWEST = defs.onnx_opset_version()
 
 LARGE = 1 << 12

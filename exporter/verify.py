@@ -33,7 +33,9 @@ class Row:
         max_rel: largest |ours − theirs| / |theirs|.
         max_scaled: largest |ours − theirs| / (1 + |theirs|), for integers |ours − theirs|: what the tolerance bounds.
         max_ulp: largest distance in units in the last place of the output's dtype; None where it is not floating point.
-        argmax_equal: how many rows along the last axis have the same largest entry, of `argmax_total`.
+        argmax_equal: how many rows along the last axis (trailing axes of length 1 left out) have the same largest
+            entry, of `argmax_total`; both are 0 where a row has only one entry.
+        remark: why agreement proves little (the output is constant, or all NaN), or an empty text.
         fault: what makes the two incomparable (shape, dtype), or an empty text.
     """
 
@@ -47,6 +49,7 @@ class Row:
     argmax_equal: int
     argmax_total: int
     fault: str = ""
+    remark: str = ""
 
     def ok(self, tolerance: float) -> bool:
         """Whether both runtimes agree on this output."""
@@ -74,20 +77,20 @@ class Report:
         """The rows for a terminal."""
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
         title = f"{self.path}: Striate and {self.against}"
         table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        table.add_column("output", overflow="fold")
-        table.add_column("shape")
-        table.add_column("dtype")
+        table.add_column("output", no_wrap=True)
+        table.add_column("type")
         for heading in ("max |diff|", "relative", "ULP", "same argmax"):
             table.add_column(heading, justify="right", no_wrap=True)
         for row in self.rows:
-            shape = "×".join(map(str, row.shape)) or "scalar"
+            kind = f"{row.dtype} {'×'.join(map(str, row.shape)) or 'scalar'}"
             numbers = (f"{row.max_abs:.3g}", f"{row.max_rel:.3g}", "–" if row.max_ulp is None else f"{row.max_ulp:.0f}")
-            same = f"{row.argmax_equal} of {row.argmax_total}"
-            cells = ("", "", "", row.fault) if row.fault else (*numbers, same)
-            table.add_row(row.name, shape, row.dtype, *cells)
+            same = f"{row.argmax_equal} of {row.argmax_total}" if row.argmax_total else "–"
+            cells = ("–",) * 4 if row.fault else (*numbers, same)
+            table.add_row(Text(row.name), Text(row.fault or kind), *cells)
         return table
 
     def __rich__(self) -> Table:
@@ -202,7 +205,16 @@ def compare(name: str, ours: np.ndarray, theirs: np.ndarray) -> Row:
         _largest(ulp_distance(ours, theirs)) if floating else None,
         equal,
         total,
+        remark=_remark(theirs),
     )
+
+
+def _remark(x: np.ndarray) -> str:
+    if x.size == 0:
+        return "is empty"
+    if is_float(x.dtype) and np.isnan(x).all():
+        return "is all NaN"
+    return f"is {x.flat[0]} everywhere" if x.size > 1 and (x == x.flat[0]).all() else ""
 
 
 def ulp_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -230,6 +242,10 @@ def _largest(x: np.ndarray) -> float:
 def _argmax_agreement(ours: np.ndarray, theirs: np.ndarray) -> tuple[int, int]:
     if ours.ndim == 0 or ours.size == 0 or ours.dtype.kind == "c":
         return (1, 1) if ours.size and (ours == theirs).all() else (0, 0)
+    while ours.ndim > 2 and ours.shape[-1] == 1:
+        ours, theirs = ours[..., 0], theirs[..., 0]
+    if ours.shape[-1] == 1:
+        return 0, 0
     wide = np.float64 if ours.dtype.kind not in "iub" else ours.dtype
     same = ours.astype(wide).argmax(-1) == theirs.astype(wide).argmax(-1)
     return int(np.sum(same)), int(np.size(same))

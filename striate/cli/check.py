@@ -34,9 +34,9 @@ def check(
     """
     from ..exporter import verify
     from .console import complain, say, show
-    from .sources import checked_file
+    from .sources import onnx_file
 
-    path = checked_file(model)
+    path = onnx_file(model)
     feeds = None
     if input:
         from ..runtime import InferenceSession
@@ -45,9 +45,13 @@ def check(
         feeds = read_inputs(InferenceSession(str(path)), input)
     report = verify(path, feeds, against=against, samples=samples, seed=seed)
     show(report)
+    for row in report.rows:
+        if row.remark and not row.fault:
+            say(f"output {row.name!r} {row.remark}: agreement proves little", "yellow")
     if not report.ok(tolerance):
         worst = max(report.rows, key=lambda row: row.max_scaled)
-        complain(f"{model}: output {worst.name!r} differs from {against} by more than {tolerance:g}")
+        measured = worst.fault or f"|ours − theirs| / (1 + |theirs|) is {worst.max_scaled:.3g}, more than {tolerance:g}"
+        complain(f"{model}: output {worst.name!r} differs from {against}: {measured}")
         raise typer.Exit(1)
     outputs = "the output agrees" if len(report.rows) == 1 else f"all {len(report.rows)} outputs agree"
     say(f"{outputs} within {tolerance:g}", "green")

@@ -34,9 +34,17 @@ def grid(title: str, columns: Mapping[str, str], rows: Iterable[Iterable[Any]]) 
     Args:
         columns: heading → `left` or `right`.
     """
-    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold")
+    table = Table(
+        title=title or None, title_justify="left", box=box.SIMPLE_HEAD, title_style="bold", min_width=len(title)
+    )
     for heading, side in columns.items():
-        table.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+        first = table.columns == []
+        table.add_column(
+            heading,
+            justify="right" if side == "right" else "left",
+            overflow="ellipsis" if first else "fold",
+            no_wrap=first,
+        )
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     return table

@@ -31,21 +31,25 @@ def evaluate(
     import numpy as np
 
     from .console import facts, grid, show
+    from .labels import in_model_order
     from .sources import predictor
     from .training import accuracy
 
     ready = predictor(model, device)
     dataset = ready.load(data, None if part == "all" else part)
     outputs = ready.predict(dataset.x, batch_size)
+    dataset = in_model_order(dataset, ready.classes, outputs.shape[-1] if outputs.ndim == 2 else None, ready.name)
     overall = accuracy(outputs, dataset.y, model)
     guessed = outputs.argmax(1)
     right = np.bincount(dataset.y[guessed == dataset.y], minlength=len(dataset.classes))
     rows = []
     for i, (name, total) in enumerate(zip(dataset.classes, dataset.counts(), strict=True)):
+        if not total:
+            continue
         wrong = guessed[(dataset.y == i) & (guessed != i)]
         most = int(np.bincount(wrong).argmax()) if wrong.size else None
         mistaken = "" if most is None else dataset.classes[most] if most < len(dataset.classes) else str(most)
-        rows.append((name, total, f"{right[i] / total:.2%}" if total else "–", total - right[i], mistaken))
+        rows.append((name, total, f"{right[i] / total:.2%}", total - right[i], mistaken))
     columns = {
         "class": "left",
         "examples": "right",
@@ -54,7 +58,10 @@ def evaluate(
         "most often taken for": "left",
     }
     show(grid("", columns, rows))
-    measured = {"model": ready.name, "data": f"{dataset.name}, {len(dataset):,} examples", "accuracy": f"{overall:.2%}"}
+    kept_away = dataset.part == "test"
+    examples = f"{len(dataset):,} examples" if kept_away else f"all {len(dataset):,} examples"
+    remark = "" if kept_away else "; may include those it was trained on"
+    measured = {"model": ready.name, "data": f"{dataset.name}, {examples}{remark}", "accuracy": f"{overall:.2%}"}
     picked = outputs[np.arange(len(outputs)), dataset.y]
     if (outputs >= 0).all() and np.allclose(outputs.sum(1), 1, atol=1e-3):
         measured["cross-entropy"] = f"{-np.log(np.maximum(picked, 1e-30)).mean():.4f}"

@@ -13,6 +13,8 @@ from .sources import image_input
 
 __all__ = ["read_inputs"]
 
+ARRAYS = frozenset((".npy", ".npz"))
+
 
 def read_inputs(session: Any, given: Sequence[str]) -> dict[str, np.ndarray]:
     """Arrays by input name.
@@ -20,26 +22,65 @@ def read_inputs(session: Any, given: Sequence[str]) -> dict[str, np.ndarray]:
     Args:
         session: an `InferenceSession`.
         given: `path` or `name=path`; an `.npz` file may hold several inputs under their names. Paths without a name
-            go to the inputs in order.
+            go to the inputs in order; several pictures for a model's only input are a batch.
 
     Raises:
         InvalidInput: if a file cannot be read, or there is no such input.
     """
     specs = {v.name: v for v in session.get_inputs()}
     feeds: dict[str, np.ndarray] = {}
+    pictures: list[np.ndarray] = []
     for text in given:
         name, path = _named(text, specs)
         if path.suffix == ".npz" and not name:
             from ..trainer.data import read_npz
 
-            feeds |= read_npz(_existing(path))
+            arrays = read_npz(_existing(path))
+            feeds |= {n: _cast(a, specs[n], f"{path}: {n}") if n in specs else a for n, a in arrays.items()}
+            continue
+        if not name and len(specs) == 1 and len(given) > 1 and path.suffix not in ARRAYS:
+            pictures.append(_read(path, next(iter(specs.values()))))
             continue
         free = [n for n in specs if n not in feeds]
         name = name or (free[0] if free else "")
         if name not in specs:
             raise InvalidInput(f"input {text!r}: the model has no such input; its inputs are {list(specs)}")
         feeds[name] = _read(path, specs[name])
-    return feeds
+    return feeds | _batch(pictures, next(iter(specs), ""), feeds)
+
+
+def _batch(pictures: list[np.ndarray], name: str, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if not pictures:
+        return {}
+    if name in feeds:
+        raise InvalidInput(f"input {name!r} is given twice, as an array and as pictures; expected one of them")
+    shapes = sorted({p.shape[1:] for p in pictures})
+    if len(shapes) > 1:
+        raise InvalidInput(f"the pictures have the shapes {shapes}; expected one, to make a batch of them")
+    return {name: np.concatenate(pictures)}
+
+
+def _cast(array: np.ndarray, spec: Any, name: str) -> np.ndarray:
+    """The array in the input's dtype, if both are numbers.
+
+    Raises:
+        InvalidInput: if the input takes whole numbers and the array has others.
+    """
+    from ..runtime.dtypes import NAMES, is_float, numpy_dtype
+
+    codes = {f"tensor({text})": code for code, text in NAMES.items()}
+    if spec.type not in codes or array.dtype.kind not in "biuf":
+        return array
+    wanted = numpy_dtype(codes[spec.type])
+    if array.dtype == wanted or not (is_float(wanted) or wanted.kind in "iu"):
+        return array
+    with np.errstate(all="ignore"):
+        cast = array.astype(wanted)
+    if not is_float(wanted) and not np.array_equal(cast, array):
+        raise InvalidInput(
+            f"{name}: {array.dtype} values do not all fit into {wanted}, which input {spec.name!r} takes"
+        )
+    return cast
 
 
 def _named(text: str, specs: dict[str, Any]) -> tuple[str, Path]:
@@ -59,12 +100,12 @@ def _read(path: Path, spec: Any) -> np.ndarray:
 
     suffix = _existing(path).suffix.lower()
     if suffix == ".npy":
-        return read_npy(path)
+        return _cast(read_npy(path), spec, str(path))
     if suffix == ".npz":
         arrays = read_npz(path)
         if len(arrays) != 1:
             raise InvalidInput(f"{path}: holds the arrays {list(arrays)}; expected one, for input {spec.name!r}")
-        return next(iter(arrays.values()))
+        return _cast(next(iter(arrays.values())), spec, str(path))
     return _picture(path, spec)
 
 

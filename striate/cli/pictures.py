@@ -20,18 +20,24 @@ __all__ = ["confusion", "curves", "predictions"]
 TRAIN, VALIDATION, WRONG = "#1f5fa8", "#d9730d", "#c0392b"
 
 
-def curves(path: Path, history: Mapping[str, Sequence[float]]) -> None:
-    """Loss and accuracy of each epoch, on training and validation data, side by side."""
+def curves(path: Path, history: Mapping[str, Sequence[float]], first: int = 1) -> None:
+    """Loss and accuracy of each epoch, on training and validation data, side by side.
+
+    Args:
+        history: one number per epoch by name; NaN where there is none.
+        first: the number of the first epoch.
+    """
     figure = _figure(9.0, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label, colour in ((name, "training", TRAIN), (f"val_{name}", "validation", VALIDATION)):
             values = history.get(key, ())
             if len(values):
-                axes.plot(range(1, len(values) + 1), values, label=label, color=colour, marker="o", markersize=3)
+                epochs = range(first, first + len(values))
+                axes.plot(epochs, values, label=label, color=colour, marker="o", markersize=3)
         axes.set_xlabel("epoch")
         axes.set_title(name)
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)

@@ -23,7 +23,10 @@ def run(
     input: Annotated[
         list[str], typer.Option("--input", "-i", help="`FILE` or `NAME=FILE`: .npy, .npz or a picture; repeatable.")
     ],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="An .npz file for the outputs.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="An .npz file for the outputs, or an .npy file for the only one."),
+    ] = None,
     top: Annotated[int, typer.Option(min=0, help="Show so many of the largest scores of each example.")] = 5,
     device: Device = "cpu",
 ) -> None:
@@ -35,21 +38,22 @@ def run(
 
         striate run m.onnx --input x=a.npy --input y=b.npy --output out.npz
     """
-    import io
-
     import numpy as np
 
     from ..runtime import InferenceSession
     from ..runtime.errors import InvalidInput
-    from ..runtime.files import atomic_write
     from .console import grid, say, show
     from .inputs import read_inputs
-    from .sources import checked_file, class_names, providers
+    from .sources import class_names, onnx_file, providers
 
     if output is not None and not output.parent.is_dir():
         raise InvalidInput(f"cannot write {output}: there is no folder {str(output.parent)!r}")
-    session = InferenceSession(str(checked_file(model)), providers=providers(device))
+    if output is not None and output.suffix not in (".npz", ".npy"):
+        raise InvalidInput(f"cannot write {output}: expected the name of an .npz or .npy file")
+    session = InferenceSession(str(onnx_file(model)), providers=providers(device))
     names = [v.name for v in session.get_outputs()]
+    if output is not None and output.suffix == ".npy" and len(names) != 1:
+        raise InvalidInput(f"cannot write {output}: {model} has {len(names)} outputs; expected an .npz file for them")
     results = [np.asarray(r) for r in session.run(None, read_inputs(session, input))]
     columns = {"output": "left", "shape": "left", "dtype": "left", "min": "right", "mean": "right", "max": "right"}
     show(
@@ -64,13 +68,27 @@ def run(
     )
     classes = class_names(session.get_modelmeta().custom_metadata_map)
     for name, result in zip(names, results, strict=True):
-        if top and result.ndim == 2 and result.shape[1] > 1 and result.dtype.kind == "f":
-            show(grid(f"largest of {name}", {"example": "right", "classes": "left"}, _top(result, top, classes)))
+        scores = result.reshape(result.shape[:2]) if set(result.shape[2:]) == {1} else result
+        if top and scores.ndim == 2 and scores.shape[1] > 1 and scores.dtype.kind == "f":
+            show(grid(f"largest of {name}", {"example": "right", "classes": "left"}, _top(scores, top, classes)))
     if output is not None:
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **dict(zip(names, results, strict=True)))
-        atomic_write(output, buffer.getvalue())
+        _write(output, dict(zip(names, results, strict=True)))
         say(f"wrote {output}")
+
+
+def _write(path: Path, outputs: dict[str, np.ndarray]) -> None:
+    import io
+
+    import numpy as np
+
+    from ..runtime.files import atomic_write
+
+    buffer = io.BytesIO()
+    if path.suffix == ".npy":
+        np.save(buffer, next(iter(outputs.values())), allow_pickle=False)
+    else:
+        np.savez(buffer, allow_pickle=False, **outputs)
+    atomic_write(path, buffer.getvalue())
 
 
 def _range(result: np.ndarray) -> tuple[str, str, str]:

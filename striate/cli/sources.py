@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..runtime.errors import InvalidInput, ModelNotFound
+from ..runtime.errors import InvalidInput, InvalidModel, ModelNotFound
 
 if TYPE_CHECKING:
     from ..trainer import Model
@@ -23,6 +23,8 @@ __all__ = [
     "class_names",
     "image_input",
     "load_model",
+    "one_input",
+    "onnx_file",
     "predictor",
     "providers",
 ]
@@ -95,6 +97,27 @@ def checked_file(spec: str) -> Path:
     return path
 
 
+def onnx_file(spec: str) -> Path:
+    """The path, if there is a file that may be ONNX.
+
+    Raises:
+        InvalidInput: if it is another kind of model; the message says how to make an ONNX file of it.
+        ModelNotFound: if there is nothing of that name.
+    """
+    _refuse_architecture(spec)
+    if spec.endswith(".striate"):
+        target = Path(spec).with_suffix(".onnx")
+        raise InvalidInput(f"{spec}: is no ONNX file; make one with: striate export {spec} --out {target}")
+    return checked_file(spec)
+
+
+def _refuse_architecture(spec: str) -> None:
+    from .. import models
+
+    if spec in models.names() and not Path(spec).exists():
+        raise InvalidInput(f"{spec}: is an untrained architecture; train it first: striate train {spec}")
+
+
 def load_model(spec: str) -> Model:
     """The model in a `.striate` file, or a new one by its registered name.
 
@@ -117,11 +140,15 @@ def _load(spec: str) -> Model:
     path = checked_file(spec)
     if path.suffix == ".onnx":
         raise InvalidInput(f"{spec}: is an ONNX file; expected a .striate file, which can be trained")
+    with path.open("rb") as file:
+        if file.read(9)[8:] != b"{":
+            raise InvalidModel(f"{spec}: is not a .striate file, or is damaged at its start")
     return Model.load(path)
 
 
 def predictor(spec: str, device: str = "cpu") -> Predictor:
     """A `.striate` or `.onnx` file, ready to run on a device."""
+    _refuse_architecture(spec)
     path = checked_file(spec)
     return _from_onnx(path, device) if path.suffix != ".striate" else _from_striate(path, device)
 
@@ -129,9 +156,10 @@ def predictor(spec: str, device: str = "cpu") -> Predictor:
 def _from_striate(path: Path, device: str) -> Predictor:
     model = _load(str(path))
     shape = model.input_specs[0][1]
+    one_input(str(path), model.input_names)
     return Predictor(
         path.name,
-        lambda x: model.predict(x, batch_size=len(x), device=device),
+        lambda x: _first(model.predict(x, batch_size=len(x), device=device)),
         image_input(shape),
         class_names(model.training_facts),
     )
@@ -142,15 +170,27 @@ def _from_onnx(path: Path, device: str) -> Predictor:
 
     session = InferenceSession(str(path), providers=providers(device))
     first = session.get_inputs()[0]
-    if len(session.get_inputs()) != 1:
-        names = [v.name for v in session.get_inputs()]
-        raise InvalidInput(f"{path}: has the inputs {names}; expected one, that takes the examples")
+    one_input(str(path), [v.name for v in session.get_inputs()])
     return Predictor(
         path.name,
         lambda x: np.asarray(session.run(None, {first.name: x})[0]),
         image_input(first.shape),
         class_names(session.get_modelmeta().custom_metadata_map),
     )
+
+
+def _first(outputs: Any) -> np.ndarray:
+    return np.asarray(outputs[0] if isinstance(outputs, list) else outputs)
+
+
+def one_input(spec: str, names: Sequence[str]) -> None:
+    """Refuses a model that takes more than the examples.
+
+    Raises:
+        InvalidInput: if there is not exactly one input.
+    """
+    if len(names) != 1:
+        raise InvalidInput(f"{spec}: has the inputs {list(names)}; expected one, that takes the examples")
 
 
 def providers(device: str) -> list[str]:

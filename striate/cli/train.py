@@ -11,13 +11,20 @@ from .options import Batch, Data, Device, Seed
 
 if TYPE_CHECKING:
     from ..trainer import Model
+    from ..trainer.callbacks import History
     from ..trainer.data import Dataset
+    from .log import Log
 
 __all__ = ["train"]
 
+VALIDATION = 0.1
+"""The share of the training data to measure on, unless another is asked for."""
+
 
 def train(
-    model: Annotated[str, typer.Argument(help="The name of an architecture, or a .striate file to go on with.")],
+    model: Annotated[
+        str, typer.Argument(help="The name of an architecture (`lenet5`), or a .striate file to go on with.")
+    ],
     data: Data = "digits",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 10,
     batch_size: Batch = 32,
@@ -28,12 +35,20 @@ def train(
     ] = None,
     out: Annotated[Path, typer.Option(help="Where the model, its curves and its log go.")] = Path("run"),
     validation: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Share of the training data to measure on after each epoch.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.9,
+            help="Share of the training data to measure on after each epoch. Default: 0.1, or as in the .striate file.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the model of another run in OUT.")] = False,
     device: Device = "cpu",
     seed: Seed = 0,
 ) -> None:
     """Trains a model and saves it as `OUT/NAME.striate`, with one row per epoch in `history.csv`.
+
+    Ctrl-C ends the training after the step at hand and saves what there is; a second Ctrl-C saves nothing.
 
     Examples:
 
@@ -43,15 +58,20 @@ def train(
 
         striate train run/lenet5.striate --data digits --epochs 5 --learning-rate 0.0001
     """
-    from ..trainer import callbacks, set_seed
+    from ..trainer import set_seed
     from .console import facts, say, show
-    from .training import draw_curves, file_name, made_folder, record_facts
+    from .log import Log
+    from .training import draw_curves, epochs_before, made_folder, record_facts, target_file
 
     set_seed(seed)
     made, whole = _model_and_data(model, data)
     _compile(made, optimizer, learning_rate, device, seed)
-    parts = whole.split((1 - validation, validation), seed) if validation else (whole,)
+    path = target_file(out, made.name, model, force)
+    share, split_seed = _split_of(made, validation, seed)
+    parts = whole.split((1 - share, share), split_seed) if share else (whole,)
+    first = epochs_before(made)
     made_folder(out)
+    log = Log(out / "history.csv", first, append=bool(first) and Path(model).resolve().parent == out.resolve())
     sizes = f"{len(parts[0]):,} to train on, {len(whole) - len(parts[0]):,} to validate on"
     shown = {
         "data": f"{whole.name}: {sizes}",
@@ -62,40 +82,96 @@ def train(
     }
     show(facts(f"Training {made.name}", shown))
     rate = made.optimizer.rate(made.step)
-    history = made.fit(
-        parts[0].x,
-        parts[0].y,
-        batch_size=batch_size,
-        epochs=epochs,
-        validation_data=(parts[1].x, parts[1].y) if validation else None,
-        callbacks=[callbacks.CSVLogger(out / "history.csv")],
-    )
+    history, finished = _fitted(made, parts, batch_size, first, first + epochs, log)
     record_facts(made, history, parts[0], batch_size, rate, seed)
-    path = out / f"{file_name(made.name)}.striate"
+    made.training_facts |= {"validation": share, "split_seed": split_seed}
     made.save(path)
-    draw_curves(out / "curves.png", history)
+    draw_curves(out / "curves.png", log.history(), int(log.rows[0]["epoch"]) + 1 if log.rows else 1)
+    if not finished:
+        say(f"interrupted after {made.step:,} steps, {len(history.epoch)} of {epochs} epochs whole: saved {path}")
+        raise typer.Exit(130)
     say(f"saved {path}; next: striate export {path} --out {path.with_suffix('.onnx')}")
 
 
+def _fitted(
+    made: Model, parts: tuple[Dataset, ...], batch_size: int, first: int, epochs: int, log: Log
+) -> tuple[History, bool]:
+    """What the epochs brought, and whether all of them were trained."""
+    from ..trainer import callbacks
+    from .stopping import Stopper
+
+    history, stopper = callbacks.History(), Stopper()
+    try:
+        with stopper.listening():
+            made.fit(
+                parts[0].x,
+                parts[0].y,
+                batch_size=batch_size,
+                epochs=epochs,
+                initial_epoch=first,
+                validation_data=(parts[1].x, parts[1].y) if len(parts) > 1 else None,
+                callbacks=[history, log, stopper],
+            )
+    except KeyboardInterrupt:
+        return history, False
+    return history, True
+
+
+def _split_of(made: Model, validation: float | None, seed: int) -> tuple[float, int]:
+    """Share and seed of the validation data: as in earlier runs, so that they stay unseen."""
+    from .console import say
+
+    share, split_seed = made.training_facts.get("validation"), made.training_facts.get("split_seed")
+    if (
+        not isinstance(share, (int, float))
+        or not isinstance(split_seed, int)
+        or not 0 <= share <= 0.9
+        or split_seed < 0
+    ):
+        return VALIDATION if validation is None else validation, seed
+    if validation is not None and validation != share:
+        say(f"earlier training kept a share of {share:g} away: with {validation:g}, validation is not on unseen data")
+        return validation, split_seed
+    return share, split_seed
+
+
 def _model_and_data(spec: str, data: str) -> tuple[Model, Dataset]:
-    """The model, with an output for each class if it is new, and the data in the layout it takes."""
+    """The model, with an output for each class if it is new, and the data in the layout and the classes it takes."""
+    from dataclasses import replace
+
     from .. import models
     from ..runtime.errors import InvalidInput
-    from ..trainer.data import Dataset, load
-    from .sources import image_input, load_model
+    from ..trainer.data import load
+    from .labels import in_model_order
+    from .sources import class_names, image_input, load_model, one_input
 
     made = load_model(spec)
+    one_input(spec, made.input_names)
     images = image_input(made.input_specs[0][1])
     whole = load(data, images.size, images.channels, "train") if images is not None else load(data, part="train")
-    classes = len(whole.classes)
+    _tell(whole)
     if spec in models.names():
-        made = models.get(spec, num_classes=classes)
+        made = models.get(spec, num_classes=len(whole.classes))
     outputs = made.output_specs[0][1][-1]
-    if outputs is not None and outputs < classes:
-        raise InvalidInput(f"{spec}: has {outputs} outputs, but {whole.name} has {classes} classes")
+    whole = in_model_order(whole, class_names(made.training_facts), outputs, spec)
+    if outputs is not None and outputs < len(whole.classes):
+        raise InvalidInput(f"{spec}: has {outputs} outputs, but {whole.name} has {len(whole.classes)} classes")
     if images is None or whole.x.ndim != 4:
         return made, whole
-    return made, Dataset(images.arrange(whole.x), whole.y, whole.classes, whole.name)
+    return made, replace(whole, x=images.arrange(whole.x))
+
+
+def _tell(data: Dataset) -> None:
+    """What the examples were changed to, and what is odd about them."""
+    from .console import say
+
+    shape = tuple(data.x.shape[1:])
+    if data.shapes and set(data.shapes) != {shape}:
+        names = ["×".join(map(str, s)) for s in data.shapes]
+        before = names[0] if len(names) == 1 else f"{len(names)} shapes such as {names[0]}"
+        say(f"{data.name}: {before} → {'×'.join(map(str, shape))}")
+    if len(set(data.y.tolist())) == 1:
+        say(f"{data.name}: all {len(data):,} examples are of class {data.classes[data.y[0]]!r}", "yellow")
 
 
 def _compile(made: Model, optimizer: str | None, learning_rate: float | None, device: str, seed: int) -> None:

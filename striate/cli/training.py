@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ..trainer.callbacks import History
     from ..trainer.data import Dataset
 
-__all__ = ["accuracy", "draw_curves", "file_name", "made_folder", "record_facts"]
+__all__ = ["accuracy", "draw_curves", "epochs_before", "file_name", "made_folder", "record_facts", "target_file"]
 
 
 def made_folder(path: Path) -> Path:
@@ -48,6 +49,31 @@ def file_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name).lstrip(".") or "model"
 
 
+def target_file(out: Path, name: str, spec: str, force: bool) -> Path:
+    """`OUT/NAME.striate`.
+
+    Args:
+        spec: the model that training begins with; its own file may be overwritten.
+        force: any file may be.
+
+    Raises:
+        InvalidInput: if the model of another run is there.
+    """
+    path = out / f"{file_name(name)}.striate"
+    if path.exists() and not force and path.resolve() != Path(spec).resolve():
+        raise InvalidInput(
+            f"{path}: is the model of another run; go on with it (striate train {path}), choose another folder "
+            "with --out, or overwrite it with --force"
+        )
+    return path
+
+
+def epochs_before(model: Model) -> int:
+    """How many epochs the model was trained, as far as that was written down."""
+    epochs = model.training_facts.get("epochs", 0)
+    return epochs if isinstance(epochs, int) and epochs > 0 else 0
+
+
 def record_facts(
     model: Model, history: History, train: Dataset, batch_size: int, learning_rate: float, seed: int
 ) -> None:
@@ -56,13 +82,12 @@ def record_facts(
     Args:
         learning_rate: that of the first step.
     """
-    before = model.training_facts.get("epochs", 0)
     last = {n: round(values[-1], 6) for n, values in history.history.items() if values and n != "learning_rate"}
     model.training_facts |= {
         "dataset": train.name,
         "classes": list(train.classes),
         "examples": len(train),
-        "epochs": len(history.epoch) + (before if isinstance(before, int) else 0),
+        "epochs": len(history.epoch) + epochs_before(model),
         "batch_size": batch_size,
         "optimizer": model.optimizer.name,
         "learning_rate": learning_rate,
@@ -71,12 +96,14 @@ def record_facts(
     }
 
 
-def draw_curves(path: Path, history: History) -> None:
+def draw_curves(path: Path, history: Mapping[str, Sequence[float]], first: int = 1) -> None:
     """Draws the curves, or says what is missing to do so: a finished training is not lost for a picture."""
+    if not history:
+        return
     from . import pictures
     from .console import say
 
     try:
-        pictures.curves(path, history.history)
+        pictures.curves(path, history, first)
     except MissingDependency as missing:
         say(f"no {path.name}: {missing}")

@@ -310,3 +310,26 @@ def test_npy_limits(tmp_path: Path) -> None:
     assert np.array_equal(data.read_npy(tmp_path / "b.npy"), fortran)
     np.save(tmp_path / "c.npy", np.asarray(1.5))
     assert data.read_npy(tmp_path / "c.npy").shape == ()
+
+
+@pytest.mark.parametrize("shape", [(0, 28, 28), (5, 0, 28), ()])
+def test_empty_data_are_refused_with_the_file(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "empty.npz"
+    np.savez(path, x=np.zeros(shape, np.uint8), y=np.zeros(shape[:1] or 1, np.int64))
+    for size in (None, 32):
+        with pytest.raises(InvalidInput, match=r"empty\.npz: x: shape .* no examples"):
+            load(path, size)
+
+
+def test_a_data_set_knows_its_part_and_its_shapes_before(tmp_path: Path, mnist: Path) -> None:
+    assert load(mnist, 32, part="test").part == "test"
+    assert load(mnist, 32).part is None
+    assert load(mnist, 32).shapes == ((28, 28, 1),)
+    assert load("digits", part="test").part == "test"
+    for i, size in enumerate(((50, 40), (50, 40), (20, 30))):
+        (tmp_path / "pictures" / "a").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "pictures" / "a" / f"{i}.png")
+    found = load(tmp_path / "pictures", 32, 1, "test")
+    assert found.part is None
+    assert found.shapes == ((50, 40, 3), (20, 30, 3))
+    assert found.split((0.5, 0.5))[0].shapes == found.shapes

@@ -104,3 +104,30 @@ def test_compare_measures() -> None:
 )
 def test_what_agrees(ours: np.ndarray, theirs: np.ndarray, agrees: bool) -> None:
     assert compare("y", ours, theirs).ok(1e-5) is agrees
+
+
+@pytest.mark.parametrize(
+    ("shape", "total"), [((2, 5, 1, 1), 2), ((2, 5), 2), ((5,), 1), ((2, 1), 0), ((2, 1, 1), 0), ((2, 5, 1, 3), 10)]
+)
+def test_argmax_leaves_out_axes_of_one_entry(shape: tuple[int, ...], total: int) -> None:
+    x = np.random.default_rng(0).random(shape).astype(np.float32)
+    row = compare("y", x, x)
+    assert (row.argmax_equal, row.argmax_total) == (total, total)
+    if shape == (2, 5, 1, 1):
+        assert compare("y", x, x[:, ::-1]).argmax_equal == 0
+
+
+@pytest.mark.parametrize(
+    ("output", "remark"),
+    [
+        (np.float32([1, 1]), "is 1.0 everywhere"),
+        (np.float32([np.nan, np.nan]), "is all NaN"),
+        (np.zeros((0, 3), np.float32), "is empty"),
+        (np.float32([1, np.nan]), ""),
+        (np.float32([1]), ""),
+        (np.asarray([True, True]), "is True everywhere"),
+        (np.ones(2, ml_dtypes.bfloat16), "is 1.0 everywhere"),
+    ],
+)
+def test_outputs_that_prove_little(output: np.ndarray, remark: str) -> None:
+    assert compare("y", output, output).remark == remark

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class Dataset:
         y: the labels, `(N,)`; kept as int64 numbers of classes.
         classes: the names of the classes.
         name: what messages call this data.
+        part: `train` or `test`, where the source has such a part and this is it.
+        shapes: the shapes that examples had before they were brought to one size and number of channels.
 
     Raises:
         InvalidInput: if there is no example, the lengths differ, or a label is not the number of a class.
@@ -33,6 +35,8 @@ class Dataset:
     y: np.ndarray
     classes: tuple[str, ...]
     name: str = "data"
+    part: str | None = None
+    shapes: tuple[tuple[int, ...], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -57,7 +61,7 @@ class Dataset:
 
     def select(self, indices: np.ndarray | Sequence[int] | slice, name: str | None = None) -> Dataset:
         """The examples at `indices`, in that order."""
-        return Dataset(self.x[indices], self.y[indices], self.classes, name or self.name)
+        return replace(self, x=self.x[indices], y=self.y[indices], name=name or self.name)
 
     def shuffled(self, seed: int = 0) -> Dataset:
         """All examples in an order made from the seed."""

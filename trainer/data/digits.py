@@ -5,6 +5,8 @@ Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ...runtime.errors import MissingDependency
@@ -38,8 +40,8 @@ def load_digits(size: tuple[int, int] | None = SIZE, channels: int | None = 1, p
     bunch = datasets.load_digits()
     x = (bunch.images / 16).astype(np.float32)[..., None]
     names = tuple(str(i) for i in range(10))
-    whole = Dataset(fit(x, size or SIZE, channels, "digits"), bunch.target, names, "digits")
+    whole = Dataset(fit(x, size or SIZE, channels, "digits"), bunch.target, names, "digits", shapes=(x.shape[1:],))
     if part is None:
         return whole
     train, test = whole.split((1 - TEST_FRACTION, TEST_FRACTION), seed=0)
-    return train if part == "train" else test
+    return replace(train if part == "train" else test, part=part)

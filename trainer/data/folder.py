@@ -59,10 +59,12 @@ def load_folder(
         size, channels = _common(files, size, channels)
     check_bytes((len(files), *size, channels), str(folder))
     x = np.empty((len(files), *size, channels), np.float32)
+    shapes: dict[tuple[int, ...], None] = {}
     for i, (path, _) in enumerate(files):
-        x[i] = read_image(path, size, channels)
+        x[i], shape = _read(path, size, channels)
+        shapes[shape] = None
     y = np.asarray([label for _, label in files], np.int64)
-    return Dataset(x, y, tuple(classes), folder.name + (f" ({part})" if part else ""))
+    return Dataset(x, y, tuple(classes), folder.name + (f" ({part})" if part else ""), part, tuple(shapes))
 
 
 def read_image(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
@@ -73,18 +75,24 @@ def read_image(path: Path, size: tuple[int, int] | None = None, channels: int | 
         LimitExceeded: if it has too many pixels.
         MissingDependency: if pillow is not installed.
     """
+    return _read(path, size, channels)[0]
+
+
+def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The picture, and the shape it has in the file."""
     with _opened(path) as image:
         from PIL import Image, ImageOps
 
         grey = channels == 1 or (channels is None and image.mode in _GREY)
         upright = ImageOps.exif_transpose(image)
+        found = (upright.height, upright.width, 1 if upright.mode in _GREY else 3)
         if upright.mode in _WIDE:
             upright = Image.fromarray(np.asarray(upright, np.float32) * np.float32(255 / _WIDE[upright.mode]))
         upright = upright.convert("F" if grey and upright.mode == "F" else "L" if grey else "RGB")
         if size is not None and upright.size != (size[1], size[0]):
             upright = upright.resize((size[1], size[0]), Image.Resampling.BICUBIC)
         pixels = np.clip(np.asarray(upright, np.float32) / np.float32(255), 0, 1)
-        return pixels.reshape(*pixels.shape[:2], 1 if grey else 3)
+        return pixels.reshape(*pixels.shape[:2], 1 if grey else 3), found
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def load_idx(
     """
     wanted = [part] if part is not None else [p for p in PARTS if _find(folder, PARTS[p], "images") is not None]
     labels = {p: read_idx(path) for p in PARTS if (path := _find(folder, PARTS[p], "labels")) is not None}
-    images = []
+    images, shapes = [], []
     for p in wanted:
         path = _find(folder, PARTS[p], "images")
         if path is None or p not in labels:
@@ -53,10 +53,12 @@ def load_idx(
         x = as_images(read_idx(path), str(path))
         if len(x) != len(labels[p]):
             raise InvalidInput(f"{path}: {len(x)} images but {len(labels[p])} labels; expected as many of each")
+        shapes.append(x.shape[1:])
         images.append(fit(x, size, channels, str(path)))
     names = number_names(np.concatenate(list(labels.values())), str(folder))
     y = np.concatenate([labels[p] for p in wanted])
-    return Dataset(np.concatenate(images), y, names, f"{folder.name}" + (f" ({part})" if part else ""))
+    name = folder.name + (f" ({part})" if part else "")
+    return Dataset(np.concatenate(images), y, names, name, part, tuple(dict.fromkeys(shapes)))
 
 
 def read_idx(path: Path) -> np.ndarray:

@@ -24,8 +24,10 @@ def as_images(array: np.ndarray, name: str) -> np.ndarray:
     rank than 3 and 4 are not images: they only become float32.
 
     Raises:
-        InvalidInput: for other dtypes, or values that are not finite.
+        InvalidInput: if there are no values, for other dtypes, or values that are not finite.
     """
+    if array.ndim == 0 or array.size == 0:
+        raise InvalidInput(f"{name}: shape {list(array.shape)}: there are no examples")
     if (
         array.dtype.kind not in "uf"
         or array.dtype.itemsize > 8

@@ -41,7 +41,8 @@ def load_npz(
     for name in (n for pair in pairs for n in pair):
         if name not in arrays:
             raise InvalidInput(f"{path}: array {name!r} is missing; the file has {sorted(arrays)}")
-    xs = [fit(as_images(arrays[x], f"{path}: {x}"), size, channels, f"{path}: {x}") for x, _ in pairs]
+    images = [as_images(arrays[x], f"{path}: {x}") for x, _ in pairs]
+    xs = [fit(image, size, channels, f"{path}: {x}") for image, (x, _) in zip(images, pairs, strict=True)]
     if len({x.shape[1:] for x in xs}) > 1:
         raise InvalidInput(f"{path}: examples of different shapes {[x.shape[1:] for x in xs]}; expected one shape")
     ys = {name: arrays[name] for _, name in (*PARTS.values(), *NAMES) if name in arrays}
@@ -51,9 +52,9 @@ def load_npz(
             raise InvalidInput(f"{path}: {name} is {y.dtype}{list(y.shape)}; expected a vector of integers, the labels")
     classes = _classes(arrays, path) or number_names(np.concatenate(list(ys.values())), str(path))
     y = np.concatenate([ys[name] for _, name in pairs])
-    return Dataset(
-        np.concatenate(xs), y, classes, path.name + (f" ({part})" if part and pairs[0] in PARTS.values() else "")
-    )
+    part = part if pairs[0] in PARTS.values() else None
+    shapes = tuple(dict.fromkeys(image.shape[1:] for image in images))
+    return Dataset(np.concatenate(xs), y, classes, path.name + (f" ({part})" if part else ""), part, shapes)
 
 
 def _classes(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, ...]:
