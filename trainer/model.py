@@ -12,6 +12,7 @@ import onnx_ir as ir
 from ..runtime.builder import OPSET
 from ..runtime.errors import InvalidInput
 from . import architecture
+from .connections import calls_between, free_name, input_layer_of, tensors_of
 from .layers import InputLayer, Layer, LayerBuilder, Parameter, Tensor
 from .layers.base import Call, Shape, run_emit
 from .naming import snake_case
@@ -53,7 +54,7 @@ class Model:
         seed: int | None = None,
     ) -> None:
         self._start(name, seed)
-        self._connect(_tensors(inputs, "inputs"), _tensors(outputs, "outputs"))
+        self._connect(tensors_of(inputs, "inputs"), tensors_of(outputs, "outputs"))
 
     def _start(self, name: str | None, seed: int | None) -> None:
         self.name = name or self.default_name
@@ -72,9 +73,9 @@ class Model:
 
     def _connect(self, inputs: list[Tensor], outputs: list[Tensor]) -> None:
         """Makes the part of the network between these tensors the model's."""
-        self._calls = _calls_between(inputs, outputs)
+        self._calls = calls_between(inputs, outputs)
         known = dict(zip(self.inputs, self.input_layers, strict=True))
-        self.input_layers = [known.get(t) or _input_layer(t) for t in inputs]
+        self.input_layers = [known.get(t) or input_layer_of(t) for t in inputs]
         self.inputs, self.outputs, self.built = inputs, outputs, True
         self._name_layers(self.all_layers)
         self._forget_graph()
@@ -86,7 +87,7 @@ class Model:
         for layer in sorted(new, key=lambda layer: layer.auto_named):
             name = layer.name
             if layer.auto_named and not (layer.is_named and name not in taken):
-                name = _free_name(snake_case(type(layer).__name__), taken)
+                name = free_name(snake_case(type(layer).__name__), taken)
             if name in taken:
                 raise InvalidInput(
                     f"model {self.name!r}: two layers are called {name!r} ({type(taken[name]).__name__} and "
@@ -298,7 +299,7 @@ class Model:
     def __call__(self, inputs: Tensor | Sequence[Tensor]) -> Any:
         """The outputs for other symbolic inputs, weights shared; a list of tensors for several outputs."""
         self.graph()
-        given = _tensors(inputs, "inputs of a call")
+        given = tensors_of(inputs, "inputs of a call")
         if len(given) != len(self.inputs):
             raise InvalidInput(
                 f"model {self.name!r} was called on {len(given)} tensors, it has {len(self.inputs)} inputs"
@@ -477,44 +478,3 @@ class Model:
     def serialize_as(self) -> str:
         """The class that a saved model is restored as."""
         return "Model"
-
-
-def _tensors(given: Any, what: str) -> list[Tensor]:
-    tensors = list(given) if isinstance(given, (list, tuple)) else [given]
-    if not tensors or not all(isinstance(t, Tensor) for t in tensors):
-        raise InvalidInput(f"{what} must be tensors that Input or layers returned, found {given!r}")
-    if what == "inputs" and len(set(tensors)) != len(tensors):
-        raise InvalidInput("inputs: the same tensor is listed twice")
-    return tensors
-
-
-def _calls_between(inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> list[Call]:
-    """The calls that the outputs need, from the inputs on, each after those whose outputs it takes."""
-    given = set(inputs)
-    found: set[Call] = set()
-    waiting = list(outputs)
-    while waiting:
-        tensor = waiting.pop()
-        if tensor in given or tensor.call in found:
-            continue
-        if isinstance(tensor.call.layer, InputLayer):
-            raise InvalidInput(f"an output needs {tensor!r}, which is not among the model's inputs; add it to inputs")
-        found.add(tensor.call)
-        waiting.extend(tensor.call.inputs)
-    return sorted(found, key=lambda call: call.order)
-
-
-def _input_layer(tensor: Tensor) -> InputLayer:
-    """The input layer of a tensor; a model that begins in the middle of another gets a new one."""
-    layer = tensor.call.layer
-    if isinstance(layer, InputLayer):
-        return layer
-    return InputLayer(batch_shape=tensor.shape, dtype=tensor.dtype)
-
-
-def _free_name(base: str, taken: Mapping[str, Layer]) -> str:
-    name, number = base, 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    return name
