@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -25,6 +24,7 @@ from .autodiff import gradients
 from .losses import Loss
 from .metrics import Metric, fitting
 from .optimizers import Optimizer
+from .regularizers import Regularizer
 
 LOSS = "loss"
 RATE = "learning_rate"
@@ -32,12 +32,6 @@ STEP = "step"
 LABELS = "labels"
 
 MetricsPerOutput = list[list[str | Metric]]
-
-
-class Regularizer(Protocol):
-    """What a parameter's regularizer must do."""
-
-    def graph(self, g: Builder, value: ir.Value) -> ir.Value: ...
 
 
 @dataclass

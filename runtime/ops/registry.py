@@ -47,7 +47,6 @@ class Operator:
     infer: Callable[..., Any] | None = None
     rule: Rule | None = None
     inputs: tuple[str, ...] = ()
-    required_inputs: int = 0
     variadic: bool = False
     attributes: dict[str, Any] = field(default_factory=dict)
     takes_out: bool = False
@@ -57,7 +56,6 @@ class Operator:
         parameters = list(inspect.signature(self.kernel).parameters.values())[1:]
         positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self.inputs = tuple(p.name for p in positional)
-        self.required_inputs = sum(p.default is REQUIRED for p in positional)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.takes_out = "out" in keywords

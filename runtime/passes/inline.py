@@ -42,10 +42,13 @@ def _has_no_kernel(node: ir.Node, version: int) -> bool:
 
 def _expand_schema_bodies(model: ir.Model, wanted: Wanted) -> bool:
     """Adds a function of its own for each such node and makes the node call it."""
+    versions = model.graph.opset_imports
+    if not any(wanted(node, versions.get(node.domain, 1)) for node in model.graph):
+        return False
     found = 0
     for node in model.graph:
-        version = model.graph.opset_imports.get(node.domain, 1)
-        annotate(node, version)
+        version = versions.get(node.domain, 1)
+        annotate(node, version)  # some bodies depend on the types of the inputs
         if not wanted(node, version):
             continue
         body = schema_body(node, version)
