@@ -16,8 +16,8 @@ FLOOR = {"node": 1615, "simple": 7, "pytorch-operator": 35, "pytorch-converted":
 """At least so many tests of each kind are in scope; a registration that gets lost fails here."""
 
 
-NARROW = {"bfloat16": 2.0**-6, "float16": 2.0**-9}
-"""Two units in the last place, where the tests' own tolerance is less than one."""
+NARROW = {"bfloat16": 2.0**-6}
+"""Two units in the last place, as onnx's own runner allows: the tests' tolerance is less than one."""
 
 
 def _params(*kinds: str) -> list[Any]:
