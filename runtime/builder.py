@@ -58,15 +58,25 @@ class Builder:
             raise AttributeError(op_type)
         return lambda *inputs, **kwargs: self.op(op_type, *inputs, **kwargs)
 
-    def op(self, op_type: str, *inputs: Input, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
+    def op(
+        self,
+        op_type: str,
+        *inputs: Input,
+        outputs: int = 1,
+        name: str | None = None,
+        domain: str | None = None,
+        **attributes: Any,
+    ) -> Any:
         """Adds one node; returns its output value, or a tuple of them if `outputs` is more than one.
 
-        Operators that only `striate.grad` has are found there. An attribute of value None is left out.
+        Without a `domain` operators that only `striate.grad` has are found there, all others in ai.onnx. An attribute
+        of value None is left out.
 
         Raises:
             InvalidGraph: if the inputs do not fit the operator.
         """
-        domain = registry.GRAD_DOMAIN if registry.find(registry.GRAD_DOMAIN, op_type, 1) else ""
+        if domain is None:
+            domain = registry.GRAD_DOMAIN if registry.find(registry.GRAD_DOMAIN, op_type, 1) else ""
         version = self.graph.opset_imports.setdefault(domain, 1 if domain else OPSET)
         operator = registry.lookup(domain, op_type, version)
         operator.bind({k: v for k, v in attributes.items() if v is not None})

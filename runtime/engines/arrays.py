@@ -24,8 +24,8 @@ class ArraysEngine:
         self.on_host = xp is np
 
     def asarray(self, array: Array) -> Array:
-        """`array` on this engine's device."""
-        return np.asarray(array) if self.on_host else self.xp.asarray(array)
+        """`array` on this engine's device; text stays on the host, which alone can hold it."""
+        return np.asarray(array) if self.on_host or _is_text(array) else self.xp.asarray(array)
 
     def empty(self, nbytes: int) -> Array:
         """An uninitialised buffer of bytes."""
@@ -33,7 +33,7 @@ class ArraysEngine:
 
     def copy(self, array: Array) -> Array:
         """A contiguous copy that shares nothing with `array`."""
-        return self.xp.array(array, order="C")
+        return np.array(array) if _is_text(array) else self.xp.array(array, order="C")
 
     def overwrite(self, target: Array, source: Array) -> None:
         """Writes `source` into the memory of `target`."""
@@ -51,6 +51,10 @@ def _host_inputs(call: Callable[..., Any], positions: frozenset[int]) -> Callabl
         return call(*(to_host(x) if i in positions and x is not None else x for i, x in enumerate(inputs)), **kwargs)
 
     return bound
+
+
+def _is_text(array: Array) -> bool:
+    return isinstance(array, np.ndarray) and array.dtype.kind in "OSUT"
 
 
 def to_host(array: Array) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -21,7 +21,8 @@ from striate.runtime.ops import registry
 from .cases import CASES
 from .table import Case
 
-Arrays = list[np.ndarray | None]
+Arrays = list[Any]
+"""Arrays; for a sequence a list of them, for a map a dict, None for an absent input."""
 
 TOLERANCES: dict[str, tuple[float, float]] = {
     "float64": (1e-9, 1e-11),
@@ -54,21 +55,33 @@ def row_id(row: tuple[Case, str]) -> str:
 
 
 def has_floats(case: Case) -> bool:
-    return any(x is not None and x.dtype == np.float64 for x in case.inputs)
+    return any(x.dtype == np.float64 for given in case.inputs for x in tensors(given))
+
+
+def tensors(given: Any) -> list[np.ndarray]:
+    """The tensors of one input: itself, or those of a sequence."""
+    if isinstance(given, list):
+        return given
+    return [given] if isinstance(given, (np.ndarray, np.generic)) else []
+
+
+def each(given: Any, change: Callable[[np.ndarray], Any]) -> Any:
+    """One input with every tensor in it changed; a map, which holds no tensors, as it is."""
+    if isinstance(given, list):
+        return [change(x) for x in given]
+    return change(given) if isinstance(given, np.ndarray) else given
 
 
 def arrays_of(case: Case, dtype: str) -> Arrays:
     """The inputs of a case with float64 cast to `dtype`; read-only, so that a kernel that writes to them fails."""
-    made: Arrays = []
-    for x in case.inputs:
-        if x is None:
-            made.append(None)
-            continue
+
+    def cast(x: np.ndarray) -> np.ndarray:
         wanted = named_dtype(dtype) if x.dtype == np.float64 and dtype != "as given" else x.dtype
         array = x.astype(object if wanted.kind in "UT" else wanted)
         array.flags.writeable = False
-        made.append(array)
-    return made
+        return array
+
+    return [each(x, cast) for x in case.inputs]
 
 
 def named_dtype(name: str) -> np.dtype:
@@ -88,14 +101,22 @@ def node_proto(case: Case) -> onnx.NodeProto:
 
 def model_proto(case: Case, arrays: Arrays) -> onnx.ModelProto:
     """The case as a model of one node; the outputs' types are left open."""
-    inputs = [
-        helper.make_tensor_value_info(f"x{i}", onnx_dtype(x.dtype), x.shape)
-        for i, x in enumerate(arrays)
-        if x is not None
-    ]
+    inputs = [helper.make_value_info(f"x{i}", type_of(x)) for i, x in enumerate(arrays) if x is not None]
     outputs = [onnx.ValueInfoProto(name=f"y{i}") for i in range(case.outputs)]
     graph = helper.make_graph([node_proto(case)], "case", inputs, outputs)
     return helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid(case.domain, case.opset)])
+
+
+def type_of(x: Any) -> onnx.TypeProto:
+    """The ONNX type of an input; a sequence must not be empty, nor a map."""
+    if isinstance(x, list):
+        shape = x[0].shape if len({item.shape for item in x}) == 1 else None
+        return helper.make_sequence_type_proto(helper.make_tensor_type_proto(onnx_dtype(x[0].dtype), shape))
+    if isinstance(x, dict):
+        key, value = next(iter(x.items()))
+        of_value = helper.make_tensor_type_proto(onnx_dtype(np.asarray(value).dtype), ())
+        return helper.make_map_type_proto(onnx_dtype(np.asarray(key).dtype), of_value)
+    return helper.make_tensor_type_proto(onnx_dtype(x.dtype), x.shape)
 
 
 def feeds_of(arrays: Arrays) -> dict[str, np.ndarray]:
@@ -104,7 +125,14 @@ def feeds_of(arrays: Arrays) -> dict[str, np.ndarray]:
 
 def run_executor(case: Case, arrays: Arrays, engine: str | ArraysEngine = "cpu") -> list[np.ndarray]:
     executor = Executor(ir.from_proto(model_proto(case, arrays)), engine)
-    return [to_host(y) for y in executor.run(feeds_of(arrays))]
+    return [on_host(y) for y in executor.run(feeds_of(arrays))]
+
+
+def on_host(y: Any) -> Any:
+    """A result with its tensors as NumPy arrays."""
+    if isinstance(y, list):
+        return [on_host(item) for item in y]
+    return y if y is None or isinstance(y, dict) else to_host(y)
 
 
 def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None) -> list[Any]:
@@ -112,7 +140,7 @@ def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None
     operator = operator_of(case)
     bound = operator.bind(dict(attributes(ir.from_proto(model_proto(case, arrays)).graph[0])))
     call = engine.bind(operator, bound, case.outputs)
-    given = [x if x is None or i in operator.host else engine.asarray(x) for i, x in enumerate(arrays)]
+    given = [x if i in operator.host else each(x, engine.asarray) for i, x in enumerate(arrays)]
     with np.errstate(all="ignore"):
         result = call(*given, **({} if out is None else {"out": out}))
     return list(result)[: case.outputs] if isinstance(result, tuple) else [result]
@@ -120,8 +148,9 @@ def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None
 
 def oracle(case: Case, arrays: Arrays) -> list[np.ndarray]:
     """The right outputs, computed in float64 from the values the (possibly narrower) inputs hold."""
-    wide: Arrays = [
-        x if x is None or case.inputs[i].dtype != np.float64 else x.astype(np.float64) for i, x in enumerate(arrays)
+    wide = [
+        each(x, lambda x: x.astype(np.float64)) if any(t.dtype == np.float64 for t in tensors(given)) else x
+        for x, given in zip(arrays, case.inputs, strict=True)
     ]
     with np.errstate(all="ignore"):
         if case.expect is not None:
@@ -129,7 +158,7 @@ def oracle(case: Case, arrays: Arrays) -> list[np.ndarray]:
             result = result if isinstance(result, (tuple, list)) else (result,)
         else:
             result = ReferenceEvaluator(model_proto(case, wide)).run(None, feeds_of(wide))
-    return [np.asarray(y) for y in result]
+    return [y if y is None or isinstance(y, (list, dict)) else np.asarray(y) for y in result]
 
 
 def expected_dtype(case: Case, arrays: Arrays, dtype: str, index: int, wide: np.ndarray) -> np.dtype:
@@ -145,8 +174,17 @@ def expected_dtype(case: Case, arrays: Arrays, dtype: str, index: int, wide: np.
     return named_dtype(dtype) if wide.dtype == np.float64 and dtype != "as given" else wide.dtype
 
 
-def assert_close(case: Case, got: np.ndarray, want: np.ndarray) -> None:
-    """`got` equals `want`, up to the tolerances for its dtype."""
+def assert_close(case: Case, got: Any, want: Any) -> None:
+    """`got` equals `want`, up to the tolerances for its dtype; sequences item by item."""
+    if isinstance(want, list):
+        assert isinstance(got, list)
+        for mine, right in zip(got, want, strict=True):
+            assert_close(case, mine, right)
+        return
+    if want is None or isinstance(want, dict):
+        assert got == want
+        return
+    assert got.shape == want.shape
     name = got.dtype.name
     rtol, atol = EXCEPTIONS.get((case.op, name), TOLERANCES.get(name, (0, 0)))[:2]
     if not rtol and not atol:

@@ -12,6 +12,8 @@ import numpy as np
 from striate.runtime.builder import OPSET
 
 Array = np.ndarray
+Given = Array | list[Array] | dict[Any, Any] | None
+"""A tensor, a sequence, a map, or an absent input."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +26,7 @@ class Case:
     """
 
     op: str
-    inputs: tuple[Array | None, ...]
+    inputs: tuple[Given, ...]
     attrs: dict[str, Any]
     opset: int
     domain: str
@@ -42,7 +44,7 @@ class Case:
 
 def case(
     op: str,
-    *inputs: Array | Sequence[Any] | float | None,
+    *inputs: Array | Sequence[Any] | dict[Any, Any] | float | None,
     opset: int = OPSET,
     domain: str = "",
     outputs: int = 1,
@@ -53,13 +55,20 @@ def case(
     name: str = "",
     **attrs: Any,
 ) -> Case:
-    """A row of the table. Lists of ints become int64 vectors, Python floats float64 scalars.
+    """A row of the table. Lists of ints become int64 vectors, Python floats float64 scalars, tuples sequences.
+
+    A `dict` is a map (ai.onnx.ml), an attribute may be a GraphProto.
 
     `opset` picks the version of the operator; `grad` is only for versions reachable from the current build opset.
     Set `second=False` only for an operator whose gradient is piecewise constant and says so in a comment.
     """
-    arrays = tuple(None if x is None else np.asarray(x) for x in inputs)
-    return Case(op, arrays, attrs, opset, domain, outputs, grad, second, dtypes, expect, name)
+    return Case(op, tuple(map(_given, inputs)), attrs, opset, domain, outputs, grad, second, dtypes, expect, name)
+
+
+def _given(x: Any) -> Given:
+    if x is None or isinstance(x, dict):
+        return x
+    return [np.asarray(item) for item in x] if isinstance(x, tuple) else np.asarray(x)
 
 
 def real(*shape: int, low: float = -2.0, high: float = 2.0, key: str = "") -> Array:

@@ -22,7 +22,7 @@ from striate.runtime.ops import registry
 from striate.trainer.autodiff import gradients
 
 from .cases import CASES
-from .running import arrays_of, operator_of, run_executor
+from .running import arrays_of, operator_of, run_executor, type_of
 from .table import Case
 
 STEP, RTOL, ATOL = 1e-5, 2e-6, 2e-7
@@ -175,12 +175,14 @@ def test_asking_for_a_gradient_that_is_not_there(case: Case) -> None:
     for i, x in enumerate(arrays_of(case, case.dtypes[0])):
         value = None
         if x is not None:
-            dtype = ir.DataType(onnx_dtype(x.dtype))
-            value = ir.Value(name=f"x{i}", shape=ir.Shape(x.shape), type=ir.TensorType(dtype))
-            value.const_value = ir.tensor(x) if i in operator_of(case).host else None
+            proto = type_of(x)
+            shape = ir.serde.deserialize_type_proto_for_shape(proto)
+            value = ir.Value(name=f"x{i}", shape=shape, type=ir.serde.deserialize_type_proto_for_type(proto))
+            known = isinstance(x, np.ndarray) and i in operator_of(case).host
+            value.const_value = ir.tensor(x) if known else None
             graph.inputs.append(value)
         values.append(value)
-    made = g.op(case.op, *values, outputs=case.outputs, name="the_node", **case.attrs)
+    made = g.op(case.op, *values, outputs=case.outputs, name="the_node", domain=case.domain or None, **case.attrs)
     y = made[0] if isinstance(made, tuple) else made
     with pytest.raises(NotDifferentiable, match="the_node"):
         gradients(g, [y], [v for v in values if v is not None], [y])

@@ -1,0 +1,3 @@
+"""ImageDecoder: pictures as files to arrays."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Choosing among boxes: NonMaxSuppression."""
+
+from __future__ import annotations

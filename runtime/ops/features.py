@@ -1,0 +1,3 @@
+"""ai.onnx.ml: scaling, encoding and assembling features."""
+
+from __future__ import annotations

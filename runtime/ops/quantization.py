@@ -1,0 +1,3 @@
+"""Quantisation: to and from narrow integers and floats, and products of quantised tensors."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""Sequences and optional values."""
+
+from __future__ import annotations

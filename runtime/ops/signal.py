@@ -1,0 +1,3 @@
+"""Signals: Fourier transforms, windows, mel filters."""
+
+from __future__ import annotations
