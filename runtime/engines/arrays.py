@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import cache, partial
 from typing import Any
 
@@ -24,7 +25,11 @@ class ArraysEngine:
         self.on_host = xp is np
 
     def asarray(self, array: Array) -> Array:
-        """`array` on this engine's device; text stays on the host, which alone can hold it."""
+        """`array` on this engine's device, or a sequence of arrays; text and maps stay on the host."""
+        if isinstance(array, list):
+            return [self.asarray(item) for item in array]
+        if array is None or isinstance(array, dict):
+            return array
         return np.asarray(array) if self.on_host or _is_text(array) else self.xp.asarray(array)
 
     def empty(self, nbytes: int) -> Array:
@@ -32,7 +37,11 @@ class ArraysEngine:
         return self.xp.empty(nbytes, self.xp.uint8)
 
     def copy(self, array: Array) -> Array:
-        """A contiguous copy that shares nothing with `array`."""
+        """A contiguous copy that shares nothing with `array`, or with the arrays of a sequence."""
+        if isinstance(array, list):
+            return [self.copy(item) for item in array]
+        if array is None or isinstance(array, dict):
+            return copy(array)
         return np.array(array) if _is_text(array) else self.xp.array(array, order="C")
 
     def overwrite(self, target: Array, source: Array) -> None:
@@ -40,15 +49,29 @@ class ArraysEngine:
         self.xp.copyto(target, source)
 
     def bind(self, operator: Operator, attributes: dict[str, Any], outputs: int) -> Callable[..., Any]:
-        """A function of the node's inputs (and `out=`, where the operator takes one)."""
+        """A function of the node's inputs (and `out=`, where the operator takes one).
+
+        On a device a node that reads text or a map is run by NumPy, and its other results are brought to the device.
+        """
         wanted = {"n_outputs": outputs} if operator.takes_n_outputs else {}
         call = partial(operator.kernel, self.xp, **attributes, **wanted)
-        return call if self.on_host or not operator.host else _host_inputs(call, operator.host)
+        if self.on_host:
+            return call
+        on_host = partial(operator.kernel, np, **attributes, **wanted)
+        on_device = _host_inputs(call, operator.host) if operator.host else call
+
+        def bound(*inputs: Array, **kwargs: Any) -> Any:
+            if not any(map(_only_host_holds, inputs)):
+                return on_device(*inputs, **kwargs)
+            result = on_host(*map(to_host, inputs))
+            return tuple(map(self.asarray, result)) if isinstance(result, tuple) else self.asarray(result)
+
+        return bound
 
 
 def _host_inputs(call: Callable[..., Any], positions: frozenset[int]) -> Callable[..., Any]:
     def bound(*inputs: Array, **kwargs: Any) -> Any:
-        return call(*(to_host(x) if i in positions and x is not None else x for i, x in enumerate(inputs)), **kwargs)
+        return call(*(to_host(x) if i in positions else x for i, x in enumerate(inputs)), **kwargs)
 
     return bound
 
@@ -57,8 +80,18 @@ def _is_text(array: Array) -> bool:
     return isinstance(array, np.ndarray) and array.dtype.kind in "OSUT"
 
 
-def to_host(array: Array) -> np.ndarray:
-    """Any engine's array as a NumPy array: the only way back from a device."""
+def _only_host_holds(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_text, value))
+    return isinstance(value, dict) or _is_text(value)
+
+
+def to_host(array: Array) -> Any:
+    """Any engine's array, or sequence of arrays, on NumPy: the only way back from a device."""
+    if isinstance(array, list):
+        return [to_host(item) for item in array]
+    if array is None or isinstance(array, dict):
+        return array
     return array.get() if hasattr(array, "get") else np.asarray(array)
 
 

@@ -125,14 +125,7 @@ def feeds_of(arrays: Arrays) -> dict[str, np.ndarray]:
 
 def run_executor(case: Case, arrays: Arrays, engine: str | ArraysEngine = "cpu") -> list[np.ndarray]:
     executor = Executor(ir.from_proto(model_proto(case, arrays)), engine)
-    return [on_host(y) for y in executor.run(feeds_of(arrays))]
-
-
-def on_host(y: Any) -> Any:
-    """A result with its tensors as NumPy arrays."""
-    if isinstance(y, list):
-        return [on_host(item) for item in y]
-    return y if y is None or isinstance(y, dict) else to_host(y)
+    return [to_host(y) for y in executor.run(feeds_of(arrays))]
 
 
 def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None) -> list[Any]:
@@ -140,7 +133,7 @@ def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None
     operator = operator_of(case)
     bound = operator.bind(dict(attributes(ir.from_proto(model_proto(case, arrays)).graph[0])))
     call = engine.bind(operator, bound, case.outputs)
-    given = [x if i in operator.host else each(x, engine.asarray) for i, x in enumerate(arrays)]
+    given = [x if i in operator.host else engine.asarray(x) for i, x in enumerate(arrays)]
     with np.errstate(all="ignore"):
         result = call(*given, **({} if out is None else {"out": out}))
     return list(result)[: case.outputs] if isinstance(result, tuple) else [result]
