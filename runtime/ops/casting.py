@@ -35,7 +35,7 @@ def cast(xp, x, dtype, saturate=True, round_mode="up"):
     if x.dtype.kind in "OSUT":
         x = _parsed(x, dtype)
     if dtype.kind == "O":
-        return _written(x)
+        return _written(x if xp is np else xp.asnumpy(x))
     if dtype.name == "float8_e8m0fnu":
         return _to_e8m0(xp, x, saturate, round_mode)
     if saturate and dtype.name in _SATURATING:

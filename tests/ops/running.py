@@ -151,7 +151,11 @@ def oracle(case: Case, arrays: Arrays) -> list[np.ndarray]:
             result = result if isinstance(result, (tuple, list)) else (result,)
         else:
             result = ReferenceEvaluator(model_proto(case, wide)).run(None, feeds_of(wide))
-    return [y if y is None or isinstance(y, (list, dict)) else np.asarray(y) for y in result]
+    return [y if y is None or isinstance(y, dict) or _is_sequence(y) else np.asarray(y) for y in result]
+
+
+def _is_sequence(y: Any) -> bool:
+    return isinstance(y, list) and all(isinstance(item, np.ndarray) for item in y)
 
 
 def expected_dtype(case: Case, arrays: Arrays, dtype: str, index: int, wide: np.ndarray) -> np.dtype:
