@@ -15,11 +15,11 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common
 
+from ..runtime import opset as opsets
 from ..runtime.errors import InvalidGraph, InvalidInput
 from ..runtime.files import atomic_write
 from ..runtime.inference import dims
 from ..runtime.passes import fold
-from . import opset as opsets
 from .inference import inference_only, simplify
 
 __all__ = ["Exportable", "export", "exported"]

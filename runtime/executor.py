@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from . import passes
+from . import limits, passes
+from .dtypes import numpy_dtype
 from .engines.arrays import ArraysEngine, engine, to_host
-from .errors import InvalidInput, NonFiniteLoss, RunFailed, StriateError
+from .errors import InvalidInput, LimitExceeded, NonFiniteLoss, RunFailed, StriateError
+from .inference import constant
 from .plan import Plan, Signature, Step, plan
+
+BODY_SHAPES = 4
+"""So many plans for exact shapes are made of the body of a loop: shapes that change with every trip change for ever."""
 
 
 class Executor:
@@ -24,8 +30,12 @@ class Executor:
         device: `cpu`, `cuda`, `cuda:N`, or an engine.
         optimize: run the passes that need no shapes once, now.
         plan_cache: how many shape signatures keep their plan; the least recently used goes first.
+        specialised: how many plans are made for exact shapes; signatures that come later share one plan for all shapes
+            of the same dtypes, which is slower to run but need not be made anew.
         donate: input name → output name. After `run` the input's array holds the output; such an output cannot be
-        fetched. reuse: share buffers between values whose lifetimes do not meet.
+            fetched.
+        reuse: share buffers between values whose lifetimes do not meet.
+        loop_trips: how often all loops of one run together may go round.
         guard: an output that must be finite; if it is not, `run` raises before anything donated is written.
 
     Safe to call from several threads, donated inputs excepted.
@@ -38,6 +48,8 @@ class Executor:
         *,
         optimize: bool = True,
         plan_cache: int = 16,
+        specialised: int = 64,
+        loop_trips: int = limits.LOOP_TRIPS,
         donate: Mapping[str, str] | None = None,
         reuse: bool = True,
         guard: str | None = None,
@@ -49,6 +61,9 @@ class Executor:
         self._layout = {"reuse": reuse, "optimize": optimize}
         self._plans: OrderedDict[Signature, Plan] = OrderedDict()
         self._plan_cache = plan_cache
+        self._specialised = specialised
+        self._made = 0
+        self._loop_trips = loop_trips
         self._lock = Lock()
         graph = self.model.graph
         self._required = [str(v.name) for v in graph.inputs if v.name not in graph.initializers]
@@ -70,18 +85,43 @@ class Executor:
 
     def plan_for(self, arrays: Mapping[str, Any]) -> Plan:
         """The plan for inputs of these names, shapes and dtypes; made if it is not cached."""
-        signature: Signature = tuple((n, np.dtype(a.dtype), tuple(a.shape)) for n, a in sorted(arrays.items()))
+        signature: Signature = tuple((name, *_kind(a)) for name, a in sorted(arrays.items()))
         with self._lock:
             found = self._plans.get(signature)
+            if found is None and self._made >= self._specialised:
+                signature = tuple((name, dtype, None) for name, dtype, _ in signature)
+                found = self._plans.get(signature)
             if found is not None:
                 self._plans.move_to_end(signature)
                 return found
-        made = plan(self.model, signature, self.engine, donate=self.donate, guard=self.guard, **self._layout)
+        made = plan(
+            self.model,
+            signature,
+            self.engine,
+            donate=self.donate,
+            guard=self.guard,
+            body=self._subgraph,
+            **self._layout,
+        )
         with self._lock:
+            self._made += 1
             self._plans[signature] = made
             while len(self._plans) > self._plan_cache:
                 self._plans.popitem(last=False)
         return made
+
+    def _subgraph(self, model: ir.Model) -> Subgraph:
+        return Subgraph(
+            Executor(
+                model,
+                self.engine,
+                optimize=self._layout["optimize"],
+                reuse=self._layout["reuse"],
+                specialised=BODY_SHAPES,
+                plan_cache=BODY_SHAPES + 4,
+                loop_trips=self._loop_trips,
+            )
+        )
 
     def _check_names(self, arrays: Mapping[str, Any], fetch: Sequence[str]) -> None:
         for name in self._required:
@@ -123,6 +163,60 @@ class Executor:
         return [block[b.offset : b.offset + b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers]
 
 
+class Subgraph:
+    """A subgraph, closed over the outer values it reads, as kernels call it.
+
+    Attributes:
+        types: (NumPy dtype or None, dims or None) of each output, as far as they are known before a run.
+        loop_trips: see `Executor`.
+    """
+
+    def __init__(self, executor: Executor, captured: tuple[Any, ...] = ()) -> None:
+        self.executor = executor
+        self.captured = captured
+        graph = executor.model.graph
+        self._inputs = [str(v.name) for v in graph.inputs]
+        self._outputs = [str(v.name) for v in graph.outputs]
+        self._repeated = [i for i, name in enumerate(self._outputs) if name in self._outputs[:i]]
+        self.loop_trips = executor._loop_trips
+        self.types = [_known_type(v) for v in graph.outputs]
+
+    def over(self, captured: tuple[Any, ...]) -> Subgraph:
+        """The same subgraph with these outer values."""
+        closed = copy(self)
+        closed.captured = captured
+        return closed
+
+    def __call__(self, *values: Any) -> tuple[Any, ...]:
+        """The outputs, in memory of their own, for the values of the subgraph's own inputs."""
+        feeds = dict(zip(self._inputs, (*values, *self.captured), strict=True))
+        results = self.executor._execute(self.executor.plan_for(feeds), feeds, self._outputs)
+        for i in self._repeated:
+            results[i] = self.executor.engine.copy(results[i])
+        return tuple(results)
+
+    def forwards(self, output: int, input: int) -> bool:
+        """Whether an output is nothing but the given input, or a constant that is true."""
+        graph = self.executor.model.graph
+        value: ir.Value | None = graph.outputs[output]
+        while value is not None and (node := value.producer()) is not None and node.op_type == "Identity":
+            value = node.inputs[0]
+        known = constant(value)
+        return value is graph.inputs[input] or (known is not None and bool(known.all()))
+
+
+def _known_type(value: ir.Value) -> tuple[np.dtype | None, tuple[int | None, ...] | None]:
+    if not isinstance(value.type, ir.TensorType):
+        return None, None
+    shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
+    return numpy_dtype(value.type.dtype.value), shape
+
+
+def _kind(value: Any) -> tuple[np.dtype | None, tuple[int, ...] | None]:
+    """dtype and shape of a tensor; nothing of sequences, maps and absent values."""
+    return (None, None) if value is None or isinstance(value, (list, dict)) else (value.dtype, value.shape)
+
+
 def _run_step(step: Step, values: list[Any], arena: list[Any], overwrite: Callable[[Any, Any], None]) -> None:
     inputs = [values[slot] for slot in step.inputs]
     try:
@@ -132,8 +226,10 @@ def _run_step(step: Step, values: list[Any], arena: list[Any], overwrite: Callab
             result = step.call(*inputs, out=arena[step.out] if step.out >= 0 else values[-1 - step.out])
     except StriateError as error:
         raise type(error)(f"node {step.node!r} ({step.op_type}): {error}") from error
+    except MemoryError as error:
+        raise LimitExceeded(f"node {step.node!r} ({step.op_type}) needs more memory than there is: {error}") from error
     except Exception as error:
-        found = ", ".join(f"{x.dtype}{list(x.shape)}" if x is not None else "-" for x in inputs)
+        found = ", ".join(map(_described, inputs))
         raise RunFailed(f"node {step.node!r} ({step.op_type}) failed on inputs {found}: {error}") from error
     if len(step.outputs) == 1 and not isinstance(result, tuple):
         values[step.outputs[0]] = result
@@ -144,3 +240,9 @@ def _run_step(step: Step, values: list[Any], arena: list[Any], overwrite: Callab
             values[slot] = array
     for slot in step.frees:
         values[slot] = None
+
+
+def _described(x: Any) -> str:
+    if x is None:
+        return "-"
+    return type(x).__name__ if isinstance(x, (list, dict)) else f"{x.dtype}{list(x.shape)}"

@@ -55,16 +55,48 @@ def _checked(name: str, value: Any, accepted: Mapping[str, NodeArg]) -> Any:
     argument = accepted.get(name)
     if argument is None:
         raise status(InvalidArgument, f"Invalid input name: {name}", InvalidInput, f"the inputs are {list(accepted)}")
-    if argument.type not in _CODES:
-        raise UnsupportedOperator(f"input {name!r} is of type {argument.type or 'unknown'}; only tensors can be fed")
-    expected = dtypes.numpy_dtype(_CODES[argument.type])
+    checked = _of_type(name, value, argument.type)
+    if argument.type in _CODES:
+        _check_shape(name, checked.shape, argument.shape)
+    return checked
+
+
+def _of_type(name: str, value: Any, kind: str) -> Any:
+    """`value` as a value of the type `kind` names: a tensor, or what is made of tensors."""
+    if kind in _CODES:
+        return _tensor(name, value, kind)
+    outer, _, inner = kind.removesuffix(")").partition("(")
+    if isinstance(value, OrtValue):
+        value = value._array
+    if outer == "optional":
+        return None if value is None else _of_type(name, value, inner)
+    if outer == "seq" and isinstance(value, (list, tuple)):
+        return [_of_type(f"{name}[{i}]", item, inner) for i, item in enumerate(value)]
+    if outer == "map" and isinstance(value, Mapping):
+        return _map(name, value, *inner.split(",", 1))
+    wanted = {"seq": "a list", "map": "a dict"}.get(outer)
+    if wanted is None:
+        raise UnsupportedOperator(f"input {name!r} is of type {kind or 'unknown'}, which cannot be fed")
+    raise InvalidInput(f"input {name!r} of type {kind} is a {type(value).__name__}; expected {wanted}")
+
+
+def _map(name: str, value: Mapping[Any, Any], key_type: str, value_type: str) -> dict[Any, Any]:
+    """Keys are text or integers, values scalars of the map's type."""
+    of_key = str if key_type == "string" else int
+    wrong = [key for key in value if not isinstance(key, str if of_key is str else (int, np.integer))]
+    if wrong:
+        raise InvalidInput(f"input {name!r} is a map of {key_type} keys; found the key {wrong[0]!r}")
+    return {of_key(key): _of_type(f"{name}[{key!r}]", np.asarray(item), value_type) for key, item in value.items()}
+
+
+def _tensor(name: str, value: Any, kind: str) -> Any:
+    expected = dtypes.numpy_dtype(_CODES[kind])
     array = _array(name, value, expected)
     found = _type_name(array)
-    if found != argument.type:
-        text = f"Unexpected input data type. Actual: ({found}) , expected: ({argument.type})"
+    if found != kind:
+        text = f"Unexpected input data type. Actual: ({found}) , expected: ({kind})"
         hint = f"input {name!r} needs {expected}: pass array.astype({str(expected)!r})"
         raise status(InvalidArgument, text, InvalidInput, hint)
-    _check_shape(name, array.shape, argument.shape)
     return array
 
 

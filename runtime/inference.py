@@ -51,7 +51,7 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     own = registry.find(node.domain, node.op_type, version)
     if own is not None and own.infer is not None:
         try:
-            return [_known(t) for t in own.infer(node)]
+            return [t if isinstance(t, ir.TypeAndShape) else _known(t) for t in own.infer(node)][: len(node.outputs)]
         except InvalidGraph as error:
             raise InvalidGraph(f"node {node.name or node.op_type!r} ({node.op_type}): {error}") from None
     schema = _schema(node.op_type, version, node.domain)
@@ -63,10 +63,10 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     for name, value in zip(_input_names(node), node.inputs, strict=True):
         if value is None:
             continue
-        type_proto = _type_proto(value)
-        if type_proto is None:
+        known = type_proto(value)
+        if known is None:
             return [None] * len(node.outputs)
-        types[name] = type_proto
+        types[name] = known
         tensor = None if value.is_graph_input() else value.const_value
         if tensor is not None and tensor.size <= _DATA_LIMIT and tensor.dtype != ir.DataType.STRING:
             data[name] = ir.serde.serialize_tensor(tensor)
@@ -91,6 +91,12 @@ def annotate(node: ir.Node, version: int) -> None:
             value.shape = found.shape
 
 
+def annotate_graph(graph: ir.Graph) -> None:
+    """`annotate` for every node of a graph."""
+    for node in graph:
+        annotate(node, graph.opset_imports.get(node.domain, 1))
+
+
 def _known(result: Type | None) -> ir.TypeAndShape | None:
     if result is None or result[0] is None:
         return None
@@ -99,7 +105,9 @@ def _known(result: Type | None) -> ir.TypeAndShape | None:
     return ir.TypeAndShape(ir.TensorType(dtype), None if shape is None else ir.Shape(shape))
 
 
-def _from_proto(proto: onnx.TypeProto) -> ir.TypeAndShape:
+def _from_proto(proto: onnx.TypeProto) -> ir.TypeAndShape | None:
+    if "map_type" in (proto.WhichOneof("value"), proto.sequence_type.elem_type.WhichOneof("value")):
+        return None  # onnx_ir has no maps
     return ir.TypeAndShape(
         ir.serde.deserialize_type_proto_for_type(proto), ir.serde.deserialize_type_proto_for_shape(proto)
     )
@@ -130,7 +138,8 @@ def _node_proto(node: ir.Node) -> onnx.NodeProto:
     return proto
 
 
-def _type_proto(value: ir.Value) -> onnx.TypeProto | None:
+def type_proto(value: ir.Value) -> onnx.TypeProto | None:
+    """The ONNX type of a value, with its shape where it is a tensor; None where nothing is known."""
     if value.type is None:
         return None
     if isinstance(value.type, ir.TensorType):

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
-from . import passes
+from . import dtypes, limits, passes
 from .builder import attributes
 from .engines.arrays import ArraysEngine
-from .errors import InvalidGraph, LimitExceeded
+from .errors import LimitExceeded, StriateError
 from .ops import registry
+from .subgraphs import close, graphs_of
 
 ALIGNMENT = 64
-MAX_VALUE_BYTES = 1 << 36
-"""No single value of a plan may be larger than this (64 GiB)."""
 
-Signature = tuple[tuple[str, np.dtype, tuple[int, ...]], ...]
+Signature = tuple[tuple[str, np.dtype | None, tuple[int, ...] | None], ...]
+"""Name, dtype and shape of each input, by name; None where it is left open, or the input is no tensor."""
+Body = Callable[[ir.Model], Any]
+"""Makes of a subgraph that has become a model of its own what kernels call (`executor.Subgraph`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class Buffer:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ def plan(
     guard: str | None = None,
     reuse: bool = True,
     optimize: bool = True,
+    body: Body,
 ) -> Plan:
     """Specialises `model` (left untouched) to the given inputs and lays it out for `engine`.
 
@@ -89,13 +94,14 @@ def plan(
         donate: input name → output name; the output is written over the input's array.
         guard: an output to be computed before any donated input is overwritten.
         reuse: share buffers between values whose lifetimes do not meet.
+        body: makes subgraphs callable.
 
     Raises:
         InvalidGraph: if the shapes contradict an operator.
-        LimitExceeded: if a value would be larger than `MAX_VALUE_BYTES`.
+        LimitExceeded: if a value would be larger than `limits.VALUE_BYTES`.
     """
     model = specialise(model, signature, optimize=optimize)
-    return _Layout(model.graph, engine, dict(donate or {}), reuse).plan(guard)
+    return _Layout(model, engine, dict(donate or {}), reuse, body).plan(guard)
 
 
 def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) -> ir.Model:
@@ -106,8 +112,10 @@ def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) 
     for value in list(graph.inputs):
         assert value.name is not None
         if value.name in given:
-            value.shape = ir.Shape(given[value.name][1])
-            value.dtype = ir.DataType.from_numpy(given[value.name][0])
+            dtype, shape = given[value.name]
+            value.shape = None if shape is None else ir.Shape(shape)
+            if dtype is not None:
+                value.type = ir.TensorType(ir.DataType(dtypes.onnx_dtype(dtype)))
             graph.initializers.pop(value.name, None)
             value.const_value = None
         elif value.name in graph.initializers:
@@ -119,13 +127,17 @@ def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) 
 class _Layout:
     """Numbers the values of a specialised graph and decides whose memory each one uses."""
 
-    def __init__(self, graph: ir.Graph, engine: ArraysEngine, donate: dict[str, str], reuse: bool) -> None:
-        self.graph = graph
+    def __init__(self, model: ir.Model, engine: ArraysEngine, donate: dict[str, str], reuse: bool, body: Body) -> None:
+        self.graph = graph = model.graph
         self.engine = engine
         self.reuse = reuse
+        self.body = body
         self.slots: dict[ir.Value, int] = {}
         self.nodes = list(graph)
         self.operators = [registry.lookup(n.domain, n.op_type, graph.opset_imports[n.domain]) for n in self.nodes]
+        closed = {n: {name: close(g, model.ir_version) for name, g in graphs_of(n).items()} for n in self.nodes}
+        self.bodies = {n: {name: inner for name, (inner, _) in found.items()} for n, found in closed.items()}
+        self.captured = {n: {name: values for name, (_, values) in found.items()} for n, found in closed.items()}
         self.roots: dict[ir.Value, ir.Value] = {}
         inputs = {v.name: v for v in graph.inputs}
         outputs = {v.name: v for v in graph.outputs}
@@ -166,11 +178,15 @@ class _Layout:
     def _root(self, value: ir.Value) -> ir.Value:
         return self.roots.get(value, value)
 
+    def _reads(self, node: ir.Node) -> list[ir.Value | None]:
+        """The node's inputs, then what its subgraphs take from around them."""
+        return [*node.inputs, *(value for values in self.captured[node].values() for value in values)]
+
     def _last_uses(self) -> dict[ir.Value, int]:
         """For each root value the index of the last step that reads it or a view of it; outputs live for ever."""
         last: dict[ir.Value, int] = {}
         for i, node in enumerate(self.nodes):
-            for value in (*node.inputs, *node.outputs):
+            for value in (*self._reads(node), *node.outputs):
                 if value is not None:
                     last[self._root(value)] = i
         for value in self.graph.outputs:
@@ -188,9 +204,10 @@ class _Layout:
         in_place: set[ir.Value] = set()
         top = 0
         for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
+            wanted = [self._wanted(v) for v in node.outputs]
             value = node.outputs[0]
             writes = operator.takes_out and not operator.view and len(node.outputs) == 1
-            buffer = self._wanted(value) if writes else None
+            buffer = wanted[0] if writes else None
             target = self.donate.get(value)
             if buffer is None:
                 pass
@@ -217,21 +234,19 @@ class _Layout:
             return False
         if tuple(target.shape) != buffer.shape or target.dtype.numpy() != buffer.dtype:
             return False
-        return all(v is target for v in node.inputs if v is not None and self._root(v) is target)
+        return all(v is target for v in self._reads(node) if v is not None and self._root(v) is target)
 
     def _wanted(self, value: ir.Value) -> Buffer | None:
         """Shape and dtype of a value's buffer, or None where they are not known or an arena cannot hold them."""
-        if value.shape is None or not value.shape.is_static() or value.dtype is None:
+        if value.shape is None or not value.shape.is_static() or not isinstance(value.type, ir.TensorType):
             return None
-        if value.dtype == ir.DataType.STRING:
-            return None
-        buffer = Buffer(0, tuple(int(d) for d in value.shape.numpy()), value.dtype.numpy())
-        if buffer.nbytes > MAX_VALUE_BYTES:
+        buffer = Buffer(0, tuple(int(d) for d in value.shape.numpy()), value.type.dtype.numpy())
+        if buffer.nbytes > limits.VALUE_BYTES:
             raise LimitExceeded(
                 f"value {value.name!r} of shape {list(buffer.shape)} would take {buffer.nbytes:,} bytes; "
-                f"at most {MAX_VALUE_BYTES:,} are allowed"
+                f"at most {limits.VALUE_BYTES:,} are allowed"
             )
-        return buffer
+        return None if value.dtype == ir.DataType.STRING else buffer
 
     def _steps(self, last: dict[ir.Value, int], outs: list[int | None]) -> list[Step]:
         frees: list[list[int]] = [[] for _ in range(len(self.nodes) + 1)]
@@ -241,15 +256,29 @@ class _Layout:
                 frees[last[self._root(value)]].append(slot)
         steps = []
         for i, (node, operator) in enumerate(zip(self.nodes, self.operators, strict=True)):
-            try:
-                bound = operator.bind(attributes(node))
-            except InvalidGraph as error:
-                raise InvalidGraph(f"node {node.name!r}: {error}") from None
-            call = self.engine.bind(operator, bound, len(node.outputs))
-            inputs = tuple(0 if v is None else self.slots[v] for v in node.inputs)
+            call = self._call(node, operator)
+            inputs = tuple(0 if v is None else self.slots[v] for v in self._reads(node))
             outputs = tuple(self.slots[v] for v in node.outputs)
             steps.append(Step(node.name or "", node.op_type, call, inputs, outputs, outs[i], tuple(frees[i])))
         return steps
+
+    def _call(self, node: ir.Node, operator: registry.Operator) -> Callable[..., Any]:
+        """The kernel with the node's attributes bound, to be called with what the node reads."""
+        try:
+            bound = operator.bind(attributes(node))
+            bodies = {name: self.body(model) for name, model in self.bodies[node].items()}
+        except StriateError as error:
+            raise type(error)(f"node {node.name!r}: {error}") from error
+        if not bodies:
+            return self.engine.bind(operator, bound, len(node.outputs))
+        captured, own = self.captured[node], len(node.inputs)
+
+        def call(*values: Any) -> Any:
+            outer = iter(values[own:])
+            closed = {name: body.over(tuple(islice(outer, len(captured[name])))) for name, body in bodies.items()}
+            return self.engine.bind(operator, {**bound, **closed}, len(node.outputs))(*values[:own])
+
+        return call
 
     def _host_only(self) -> set[ir.Value]:
         """Constants read only as shapes, axes and the like: they stay on the host whatever the device."""

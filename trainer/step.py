@@ -14,13 +14,13 @@ from types import MappingProxyType
 import numpy as np
 import onnx_ir as ir
 
+from ..runtime.autodiff import gradients
 from ..runtime.builder import Builder, attributes
 from ..runtime.errors import InvalidInput
 from ..runtime.inference import constant, dims
 from ..runtime.ops import GRAD_DOMAIN
 from ..runtime.passes import cleanup, fold, transposes
 from ..runtime.random import derive
-from .autodiff import gradients
 from .losses import Loss
 from .metrics import Metric, fitting
 from .optimizers import Optimizer

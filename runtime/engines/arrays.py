@@ -55,7 +55,7 @@ class ArraysEngine:
         """
         wanted = {"n_outputs": outputs} if operator.takes_n_outputs else {}
         call = partial(operator.kernel, self.xp, **attributes, **wanted)
-        if self.on_host:
+        if self.on_host or any(map(callable, attributes.values())):  # a subgraph brings its own engine
             return call
         on_host = partial(operator.kernel, np, **attributes, **wanted)
         on_device = _host_inputs(call, operator.host) if operator.host else call

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..errors import InvalidInput
+import numpy as np
+
+from .. import limits
+from ..errors import InvalidInput, LimitExceeded
 from ..inference import constant, value_type
 
 
@@ -41,6 +45,22 @@ def shape_from(dims: Iterable[int]) -> tuple[int, ...]:
     shape = tuple(int(d) for d in dims)
     if any(d < 0 for d in shape):
         raise InvalidInput(f"shape {list(shape)} has a negative dimension")
+    return shape
+
+
+def bounded(dims: Iterable[int], dtype: Any) -> tuple[int, ...]:
+    """`dims` as a shape for a result of this dtype, checked before memory is asked for.
+
+    Raises:
+        InvalidInput: if a dimension is negative.
+        LimitExceeded: if such a tensor is larger than any value may be.
+    """
+    shape = shape_from(dims)
+    nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+    if nbytes > limits.VALUE_BYTES:
+        raise LimitExceeded(
+            f"a result of shape {list(shape)} would take {nbytes:,} bytes; at most {limits.VALUE_BYTES:,} are allowed"
+        )
     return shape
 
 

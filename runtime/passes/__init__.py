@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from . import batchnorm, cleanup, fold, identity, inline, transposes
+from ..subgraphs import walk
+from . import batchnorm, cleanup, fold, gradient, identity, inline, transposes
 
 PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
     fold.run,
@@ -20,7 +21,11 @@ PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
 def prepare(model: ir.Model, *, optimize: bool = True) -> ir.Model:
     """Once per model: makes it runnable (functions inlined, old initializer inputs dropped), then optimises it."""
     cleanup.drop_initializer_inputs(model)
+    gradient.connect(model)
     inline.run(model)
+    model = gradient.lower(model)
+    for graph in walk(model.graph):
+        graph.opset_imports.update(model.opset_imports)
     if optimize:
         _run_pipeline(model)
     return model

@@ -17,13 +17,16 @@ INITIALIZERS_ARE_INPUTS_BELOW = 4
 def run(model: ir.Model) -> bool:
     """Case 1: two nodes compute the same; case 2: nobody uses a node's outputs; case 3: nobody uses an initializer.
 
-    Case 1 waits for graphs in which nothing draws random numbers: equal nodes need not draw equal ones.
+    Case 1 waits for graphs in which nothing draws random numbers, since equal nodes need not draw equal ones, and in
+    which no attribute is a type, since onnx_ir cannot compare types.
     """
-    return (_ONLY_DEAD if any(map(_draws, model.graph)) else _CLEANUP)(model).modified
+    return (_ONLY_DEAD if any(map(_stands_alone, model.graph)) else _CLEANUP)(model).modified
 
 
-def _draws(node: ir.Node) -> bool:
+def _stands_alone(node: ir.Node) -> bool:
     assert isinstance(node.graph, ir.Graph)
+    if any(a.type in (ir.AttributeType.TYPE_PROTO, ir.AttributeType.TYPE_PROTOS) for a in node.attributes.values()):
+        return True
     operator = registry.find(node.domain, node.op_type, node.graph.opset_imports[node.domain])
     return operator is not None and not operator.deterministic
 

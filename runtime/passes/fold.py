@@ -14,6 +14,7 @@ from ..builder import attributes
 from ..errors import InvalidGraph, StriateError
 from ..inference import annotate, constant
 from ..ops import registry
+from ..subgraphs import graphs_of
 
 MAX_FOLDED_BYTES = 1 << 31
 """Constants made by one run of this pass take at most this much memory; nodes beyond it stay nodes."""
@@ -27,7 +28,8 @@ def run(model: ir.Model) -> bool:
         version = model.graph.opset_imports[node.domain]
         operator = registry.find(node.domain, node.op_type, version)
         annotate(node, version)
-        inputs = _known_inputs(node, operator) if operator is not None and operator.deterministic else None
+        foldable = operator is not None and operator.deterministic and not graphs_of(node)
+        inputs = _known_inputs(node, operator) if operator is not None and foldable else None
         size = _output_bytes(node)
         if operator is None or inputs is None or size is None or size > budget:
             continue
@@ -60,9 +62,9 @@ def _known_inputs(node: ir.Node, operator: registry.Operator) -> list[np.ndarray
 def _output_bytes(node: ir.Node) -> int | None:
     total = 0
     for value in node.outputs:
-        if value.shape is None or not value.shape.is_static() or value.dtype is None:
+        if value.shape is None or not value.shape.is_static() or not isinstance(value.type, ir.TensorType):
             return None
-        total += int(np.prod(value.shape.numpy(), dtype=np.float64)) * value.dtype.numpy().itemsize
+        total += int(np.prod(value.shape.numpy(), dtype=np.float64)) * value.type.dtype.numpy().itemsize
     return total
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from striate.runtime.autodiff import gradients
 from striate.runtime.builder import Builder
 from striate.runtime.executor import Executor
 from striate.trainer import Input, Sequential, layers
-from striate.trainer.autodiff import gradients
 from striate.trainer.losses import SparseCategoricalCrossentropy
 
 SCRIPT = """

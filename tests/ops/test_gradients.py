@@ -14,12 +14,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from striate.runtime.autodiff import gradients
 from striate.runtime.builder import OPSET, Builder
 from striate.runtime.dtypes import is_float, onnx_dtype
 from striate.runtime.errors import NotDifferentiable
 from striate.runtime.executor import Executor
 from striate.runtime.ops import registry
-from striate.trainer.autodiff import gradients
 
 from .cases import CASES
 from .running import arrays_of, operator_of, run_executor, type_of

@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from striate.runtime.autodiff import gradients
 from striate.runtime.builder import OPSET, Builder
 from striate.runtime.errors import InvalidInput
 from striate.runtime.executor import Executor
 from striate.runtime.ops import lookup
-from striate.trainer.autodiff import gradients
 
 from .table import Array, real
 

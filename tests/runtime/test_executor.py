@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from striate.runtime import plan as plan_module
+from striate.runtime import limits
 from striate.runtime.errors import InvalidInput, LimitExceeded, NonFiniteLoss, RunFailed
 from striate.runtime.executor import Executor
 
@@ -159,7 +159,7 @@ def test_a_failing_node_is_named() -> None:
 
 
 def test_huge_values_are_refused_before_they_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "MAX_VALUE_BYTES", 1 << 20)
+    monkeypatch.setattr(limits, "VALUE_BYTES", 1 << 20)
     executor = Executor(model(lambda g, x: g.MatMul(x, g.Transpose(x)), {"x": ["N", 1]}))
     with pytest.raises(LimitExceeded, match=r"shape \[1024, 1024\]"):
         executor.run({"x": np.ones((1024, 1), np.float32)})

@@ -9,12 +9,12 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from striate.runtime.autodiff import gradients
 from striate.runtime.builder import Builder
 from striate.runtime.errors import NotDifferentiable
 from striate.runtime.executor import Executor
-from striate.trainer.autodiff import gradients
 
-from ..runtime.graphs import model
+from .graphs import model
 
 X = np.random.default_rng(0).uniform(0.5, 1.5, (3, 4))
 STEP = 1e-5

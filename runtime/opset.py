@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 from onnx import defs
 
-from ..runtime.errors import UnsupportedOperator
+from .errors import UnsupportedOperator
 
 __all__ = ["LOWEST", "NEWEST", "convert"]
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ..runtime.builder import Builder, NodeView
-from ..runtime.errors import NotDifferentiable
-from ..runtime.inference import Dim, set_type, value_type
-from ..runtime.ops import registry
-from ..runtime.passes.inline import schema_body
+from .builder import Builder, NodeView
+from .errors import NotDifferentiable
+from .function_bodies import schema_body
+from .inference import Dim, set_type, value_type
+from .ops import registry
 
 Gradients = dict[ir.Value, list[ir.Value]]
 
