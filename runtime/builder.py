@@ -16,6 +16,7 @@ import onnx_ir as ir
 from .errors import NotDifferentiable
 from .inference import annotate, constant, value_type
 from .ops import registry
+from .subgraphs import walk
 
 OPSET = 21
 """The opset that layers, gradients and passes write. Imported models are converted to it before training."""
@@ -80,6 +81,8 @@ class Builder:
         version = self.graph.opset_imports.setdefault(domain, 1 if domain else OPSET)
         operator = registry.lookup(domain, op_type, version)
         operator.bind({k: v for k, v in attributes.items() if v is not None})
+        for inner in (g for a in attributes.values() if isinstance(a, ir.Graph) for g in walk(a)):
+            inner.opset_imports.update(self.graph.opset_imports)
         like = next((x for x in inputs if isinstance(x, ir.Value)), None)
         values = [self.value(x, like=like) for x in inputs]
         while values and values[-1] is None:

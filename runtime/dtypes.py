@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 
@@ -71,6 +73,20 @@ def onnx_dtype(dtype: np.dtype | type) -> int:
 def onnx_name(code: int) -> str:
     """onnxruntime's name of a data type: `float`, `double`, `int64`, ..."""
     return NAMES[code]
+
+
+def type_name(proto: Any) -> str:
+    """onnxruntime's name of a TypeProto: `tensor(float)`, `seq(map(int64,tensor(float)))`, ...; empty if it is open."""
+    kind = proto.WhichOneof("value")
+    if kind in ("tensor_type", "sparse_tensor_type"):
+        inner = getattr(proto, kind).elem_type
+        return f"{kind.removesuffix('_type')}({NAMES[inner]})" if inner in NAMES else ""
+    if kind == "map_type":
+        return f"map({NAMES.get(proto.map_type.key_type, '')},{type_name(proto.map_type.value_type)})"
+    if kind in ("sequence_type", "optional_type"):
+        outer = {"sequence_type": "seq", "optional_type": "optional"}[kind]
+        return f"{outer}({type_name(getattr(proto, kind).elem_type)})"
+    return ""
 
 
 def is_float(dtype: np.dtype) -> bool:

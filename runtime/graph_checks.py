@@ -120,7 +120,12 @@ def check(proto: onnx.ModelProto, where: str, limits: Limits) -> bool:
         inner = _Context(name, limits, functions, imports, references, nodes=context.nodes)
         _check_nodes(function, _unique(function.input, "input", name), (), inner)
         context.nodes, context.in_order = inner.nodes, context.in_order and inner.in_order
-    _check_recursion(functions, where)
+    sizes = _sizes(functions, where)
+    total = _size(proto.graph.node, sizes)
+    if total > limits.nodes:
+        raise LimitExceeded(
+            f"{where} has {total:,} nodes when its functions are inlined; at most {limits.nodes:,} are allowed"
+        )
     return context.in_order
 
 
@@ -291,22 +296,31 @@ def _check_equation(node: onnx.NodeProto, label: str) -> None:
             )
 
 
-def _check_recursion(functions: Mapping[FunctionId, onnx.FunctionProto], where: str) -> None:
-    """Functions are inlined, so they must not call themselves, over any number of others."""
+def _sizes(functions: Mapping[FunctionId, onnx.FunctionProto], where: str) -> dict[FunctionId, int]:
+    """How many nodes a call of each function becomes, since functions are inlined.
+
+    Raises:
+        InvalidGraph: if a function calls itself, over any number of others.
+    """
     calls = {key: [c for c in _calls(f.node) if c in functions] for key, f in functions.items()}
-    done: set[FunctionId] = set()
+    done: dict[FunctionId, int] = {}
     for start in functions:
         path: dict[FunctionId, Iterator[FunctionId]] = {start: iter(calls[start])}
         while path:
             current = next(reversed(path))
             callee = next(path[current], None)
             if callee is None:
-                done.add(current)
+                done[current] = _size(functions[current].node, done)
                 del path[current]
             elif callee in path:
                 raise InvalidGraph(f"{where}: function {_show(callee[0])}.{callee[1]} calls itself")
             elif callee not in done:
                 path[callee] = iter(calls[callee])
+    return done
+
+
+def _size(nodes: Iterable[onnx.NodeProto], sizes: Mapping[FunctionId, int]) -> int:
+    return sum(sizes.get(call, 1) for call in _calls(nodes))
 
 
 def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[FunctionId]:

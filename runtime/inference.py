@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 
-from .errors import InvalidGraph
+from .errors import InvalidGraph, InvalidInput
 from .ops import registry
 
 Dim = int | str | None
@@ -52,8 +52,8 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     if own is not None and own.infer is not None:
         try:
             return [t if isinstance(t, ir.TypeAndShape) else _known(t) for t in own.infer(node)][: len(node.outputs)]
-        except InvalidGraph as error:
-            raise InvalidGraph(f"node {node.name or node.op_type!r} ({node.op_type}): {error}") from None
+        except (InvalidGraph, InvalidInput) as error:
+            raise type(error)(f"node {node.name or node.op_type!r} ({node.op_type}): {error}") from None
     schema = _schema(node.op_type, version, node.domain)
     if schema is None or _has_subgraph(node):
         return [None] * len(node.outputs)

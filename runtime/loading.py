@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from . import limits
 from .capi.onnxruntime_pybind11_state import Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, status
 from .errors import (
     EmptyModel,
+    InvalidInput,
     InvalidModel,
     ModelNotFound,
     NotAModel,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["executor", "load", "set_seed"]
 
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+LOOP_TRIPS = "striate.loop_trips"
 _SEED_VALUES = 1 << 24  # as many whole numbers as a float attribute holds exactly
 _seed: int | None = None
 
@@ -69,7 +72,7 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
 
     optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        made = Executor(model, device, optimize=optimize)
+        made = Executor(model, device, optimize=optimize, loop_trips=_loop_trips(options))
         _check_kernels(made.model)
     except StriateError as error:
         raise _in_their_words(error, model.meta.get("path")) from error
@@ -78,6 +81,13 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     except Exception as error:
         raise status(Fail, f"This is an invalid model. {' '.join(str(error).split())}", InvalidModel) from error
     return made
+
+
+def _loop_trips(options: SessionOptions) -> int:
+    given = options._entries.get(LOOP_TRIPS, str(limits.LOOP_TRIPS))
+    if not (given.isascii() and given.isdecimal() and len(given) < 20):
+        raise InvalidInput(f"the option {LOOP_TRIPS} is {given!r}; expected a number of trips")
+    return int(given)
 
 
 def _check_kernels(model: ir.Model) -> None:

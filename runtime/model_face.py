@@ -69,16 +69,21 @@ def metadata(model: ir.Model) -> ModelMetadata:
     )
 
 
-def argument(value: ir.Value, inferred: ir.Value | None = None) -> NodeArg:
-    """What is known of a value; where the file is silent about a type or dimension, what inference found."""
-    kind = value.type if value.type is not None or inferred is None else inferred.type
+def argument(value: ir.Value, inferred: ir.Value | None = None, kind: str | None = None) -> NodeArg:
+    """What is known of a value; where the file is silent about a type or dimension, what inference found.
+
+    `kind` names a type that onnx_ir cannot hold.
+    """
+    if kind is not None:
+        return NodeArg(value.name or "", kind, [])
+    known_type = value.type if value.type is not None or inferred is None else inferred.type
     dims = _dims(value)
     known = _dims(inferred) if inferred is not None else None
     if dims is None:
         dims = known
     elif known is not None and len(known) == len(dims):
         dims = [there if here is None else here for here, there in zip(dims, known, strict=True)]
-    return NodeArg(value.name or "", _type_name(kind), dims or [])
+    return NodeArg(value.name or "", _type_name(known_type), dims or [])
 
 
 def _dims(value: ir.Value) -> list[int | str | None] | None:

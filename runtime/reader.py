@@ -16,7 +16,8 @@ import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from . import graph_checks, tensor_checks
+from . import graph_checks, tensor_checks, text_forms
+from .dtypes import type_name
 from .errors import (
     EmptyModel,
     InvalidGraph,
@@ -72,7 +73,8 @@ def read(
 
     Returns:
         The model, nodes in a runnable order, external data mapped into memory. `meta["path"]` is the path (None for
-        bytes), `meta["training_info"]` the list of TrainingInfoProto, which onnx_ir has no place for.
+        bytes), `meta["training_info"]` the list of TrainingInfoProto, which onnx_ir has no place for, `meta["types"]`
+        the types of inputs and outputs that are or hold maps, likewise, in onnxruntime's spelling.
 
     Raises:
         ModelNotFound: no such file.
@@ -94,6 +96,7 @@ def read(
         graph_checks.normalise(proto, where, limits)
         external = tensor_checks.check(proto, folder, where, limits)
         in_order = graph_checks.check(proto, where, limits)
+        maps = _take_maps(proto.graph)
         model = ir.serde.deserialize_model(proto)
         tensor_checks.attach(model, external)
         if not in_order:
@@ -102,6 +105,7 @@ def read(
                 function.sort()
     model.meta["path"] = path
     model.meta["training_info"] = list(proto.training_info)
+    model.meta["types"] = maps
     return model
 
 
@@ -143,6 +147,9 @@ def _parse(data: bytes, where: str, limits: Limits) -> onnx.ModelProto:
         raise EmptyModel(f"{where}: No graph was found in the protobuf. It is empty (0 bytes)")
     if len(data) > limits.model_bytes:
         raise LimitExceeded(f"{where} is {len(data):,} bytes long; at most {limits.model_bytes:,} are allowed")
+    written = text_forms.parse(data, where)
+    if written is not None:
+        return written
     try:
         proto = onnx.ModelProto.FromString(data)
     except DecodeError as error:
@@ -185,6 +192,22 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if data[position + i] < 0x80:
             return value, position + i + 1
     return value, position + 10
+
+
+def _take_maps(graph: onnx.GraphProto) -> dict[str, str]:
+    """Types of values with maps in them, by name; what cannot stand in an onnx_ir graph is removed from the proto."""
+    found = {}
+    for values in (graph.input, graph.output, graph.value_info):
+        for value in values:
+            name = type_name(value.type)
+            if "map(" in name:
+                found[value.name] = name
+                value.ClearField("type")
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *((attribute.g,) if attribute.HasField("g") else ())):
+                _take_maps(inner)
+    return found
 
 
 def _header(proto: onnx.ModelProto, where: str) -> None:

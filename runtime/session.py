@@ -73,9 +73,10 @@ class InferenceSession:
             self.set_providers(providers or self._options._providers, provider_options)
         graph, inferred = self._model.graph, {v.name: v for v in self._executor.model.graph.outputs}
         defaults = graph.initializers if self._model.ir_version >= 4 else {}
-        self._inputs = [argument(v) for v in graph.inputs if v.name not in graph.initializers]
+        maps = self._model.meta["types"]
+        self._inputs = [argument(v, kind=maps.get(v.name)) for v in graph.inputs if v.name not in graph.initializers]
         self._overridable = [argument(v) for v in graph.inputs if v.name in defaults]
-        self._outputs = [argument(v, inferred.get(v.name)) for v in graph.outputs]
+        self._outputs = [argument(v, inferred.get(v.name), maps.get(v.name)) for v in graph.outputs]
         self._arguments = {a.name: a for a in (*self._inputs, *self._overridable)}
         self._output_names = [a.name for a in self._outputs]
         if self._options.optimized_model_filepath:

@@ -41,7 +41,7 @@ def scatter_rows(xp: Any, target: Any, rows: Any, updates: Any, reduction: str) 
             places = (rows[:, None] * width + xp.arange(width)).reshape(-1)
             combine.at(target.reshape(-1), places, updates.reshape(-1))
         else:
-            _combine_by_pairs(xp, target, rows, updates, combine)
+            combine_by_pairs(xp, target, rows, updates, combine)
     elif on_host:
         target[rows] = updates
     else:
@@ -60,7 +60,7 @@ def _runs(xp: Any, rows: Any) -> tuple[Any, Any, Any, Any]:
     return order, first, end - first, xp.cumsum(starts) - 1
 
 
-def _combine_by_pairs(xp: Any, target: Any, rows: Any, updates: Any, combine: Any) -> None:
+def combine_by_pairs(xp: Any, target: Any, rows: Any, updates: Any, combine: Any) -> None:
     """Combines the updates of equal rows in a binary tree, then each result with the target."""
     order, first, count, run = _runs(xp, rows)
     updates = updates[order]

@@ -17,6 +17,7 @@ import numpy as np
 
 from ..dtypes import compute_dtype
 from ..errors import InvalidGraph, InvalidInput
+from ._axes import bounded
 
 AUTO_PADS = ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")
 Ints = Sequence[int] | None
@@ -219,7 +220,7 @@ def columns(xp: Any, X: Any, w: Windows, at: int = 2) -> Any:
         place = axis - w.rank
         shape = [*X.shape[:at], w.kernel[axis], *X.shape[at:]]
         shape[place] = w.out[axis]
-        result = xp.empty(shape, X.dtype)
+        result = xp.empty(bounded(shape, X.dtype), X.dtype)
         lead = (slice(None),) * at
         inside = w.taps[axis]
         for t in {*range(w.kernel[axis])} - {t for t, _, _ in inside}:
@@ -343,7 +344,7 @@ def result_array(xp: Any, out: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """`out` where it can take a result of this shape and dtype, else a new array."""
     if out is not None and out.shape == shape and out.dtype == dtype and out.flags.c_contiguous:
         return out
-    return xp.empty(shape, dtype)
+    return xp.empty(bounded(shape, dtype), dtype)
 
 
 def widened(*arrays: Any) -> tuple[Any, ...]:

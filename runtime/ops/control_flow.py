@@ -139,9 +139,18 @@ def loop(xp, M=None, cond=None, *v_initial, body, n_outputs):
                 kept.append(value)
             going = _truth(again, "the body's condition")
             iteration += 1
+    if iteration == 0:
+        carried = [_copied(value) for value in carried]
     types = body.types[1 + len(carried) :]
     stacks = [_stacked(xp, kept, known, 0) for kept, known in zip(scanned, types, strict=True)]
     return tuple([*carried, *stacks][:n_outputs])
+
+
+def _copied(value):
+    """Values that pass through unchanged are the node's inputs, which its outputs must not share memory with."""
+    if isinstance(value, list):
+        return [item.copy() for item in value]
+    return value if value is None else value.copy()
 
 
 def _trips(M):
@@ -200,6 +209,8 @@ def _scan(xp, body, states, sequences, n_outputs, input_axes, input_directions, 
             states = results[: len(states)]
             for kept, value in zip(collected, results[len(states) :], strict=True):
                 kept.append(value)
+    if length == 0:
+        states = [_copied(value) for value in states]
     types = body.types[len(states) :]
     stacks = [
         _stacked(xp, kept[::-1] if backwards else kept, known, axis)

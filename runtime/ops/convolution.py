@@ -34,14 +34,14 @@ def _type(node, a, where, transposed):
         return [(dtype, None)]
     b = value_type(node.inputs[2])[1] if len(node.inputs) > 2 and node.inputs[2] is not None else None
     group, kernel, auto_pad = a.pop("group"), a.pop("kernel_shape"), a.pop("auto_pad")
-    channels = _channels(x, w, b, group, kernel, transposed)
+    channels = channels_of(x, w, b, group, kernel, transposed)
     if transposed and a["output_shape"] and len(a["output_shape"]) == len(x):
         a["output_shape"] = a["output_shape"][2:]
     made = axis_windows(x[2:], kernel or w[2:], partial(where, auto_pad=auto_pad), **a)
     return [(dtype, (x[0], channels, *(m and (m.spatial if transposed else m.out)[0] for m in made)))]
 
 
-def _channels(x, w, b, group, kernel_shape, transposed):
+def channels_of(x, w, b, group, kernel_shape, transposed):
     """The number of output channels, None if it is not known.
 
     Raises:
@@ -89,7 +89,7 @@ def conv(
     Raises:
         InvalidGraph: if channels, groups, kernel and input do not fit.
     """
-    channels = _channels(X.shape, W.shape, None if B is None else B.shape, group, kernel_shape, transposed=False)
+    channels = channels_of(X.shape, W.shape, None if B is None else B.shape, group, kernel_shape, transposed=False)
     w = windows(X.shape[2:], W.shape[2:], strides, dilations, pads, auto_pad)
     dtype = X.dtype
     X, W, B = widened(X, W, B)
@@ -140,7 +140,7 @@ def conv_transpose(
     Raises:
         InvalidGraph: if channels, groups, kernel and input do not fit.
     """
-    channels = _channels(X.shape, W.shape, None if B is None else B.shape, group, kernel_shape, transposed=True)
+    channels = channels_of(X.shape, W.shape, None if B is None else B.shape, group, kernel_shape, transposed=True)
     w = transposed_windows(
         X.shape[2:],
         W.shape[2:],

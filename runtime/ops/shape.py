@@ -8,7 +8,8 @@ import numpy as np
 
 from ..dtypes import numpy_dtype
 from ..errors import InvalidGraph, InvalidInput, UnsupportedOperator
-from ._axes import axes_in, inverse, shape_from
+from ..inference import constant
+from ._axes import axes_in, bounded, inverse
 from .registry import op
 
 # ---- made from nothing
@@ -87,7 +88,7 @@ def constant_of_shape(xp, input, *, value=None, out=None):
     value = np.zeros(1, np.float32) if value is None else value
     if value.size != 1:
         raise InvalidGraph(f"value of ConstantOfShape must have one element; found shape {list(value.shape)}")
-    out = xp.empty(shape_from(input.tolist()), value.dtype) if out is None else out
+    out = xp.empty(bounded(input.tolist(), value.dtype), value.dtype) if out is None else out
     out[...] = value.reshape(-1)[0]
     return out
 
@@ -106,18 +107,32 @@ def _(g, node, dY):
     return g.zeros_like(node.inputs[0])
 
 
+def _range_type(node):
+    """A vector; its length where all inputs are known. The function bodies of the specification give vectors of one
+    element where it asks for scalars."""
+    known = [constant(value) for value in node.inputs]
+    dtype = node.inputs[0].dtype
+    if any(x is None or x.size != 1 for x in known):
+        return [(dtype, (None,))]
+    return [(dtype, (_count(*(x.reshape(-1).tolist()[0] for x in known)),))]
+
+
+def _count(first, last, step):
+    """How many numbers there are from `first` by `step` to `last`, exclusive."""
+    if step == 0 or not math.isfinite(float(last) - float(first)) or not math.isfinite(step):
+        raise InvalidInput(f"Range from {first} to {last} by {step} does not end; delta must be finite and not zero")
+    return max(0, -((first - last) // step) if isinstance(step, int) else math.ceil((last - first) / step))
+
+
 def _range(xp, start, limit, delta, dtype):
     """start + i·delta, in float64 or int64, then rounded to `dtype`."""
     first, last, step = (x.reshape(-1).tolist()[0] for x in (start, limit, delta))
-    if step == 0 or not math.isfinite(float(last) - float(first)) or not math.isfinite(step):
-        raise InvalidInput(f"Range from {first} to {last} by {step} does not end; delta must be finite and not zero")
-    exact = isinstance(step, int)
-    count = max(0, -((first - last) // step) if exact else math.ceil((last - first) / step))
-    wide = np.arange(count, dtype=np.int64 if exact else np.float64) * step + first
+    (count,) = bounded([_count(first, last, step)], np.float64)
+    wide = np.arange(count, dtype=np.int64 if isinstance(step, int) else np.float64) * step + first
     return xp.asarray(wide.astype(dtype))
 
 
-@op("Range", since=11, host=(0, 1, 2))
+@op("Range", since=11, host=(0, 1, 2), infer=_range_type)
 def range_11(xp, start, limit, delta):
     """start, start + delta, ... up to but without limit."""
     return _range(xp, start, limit, delta, start.dtype)
@@ -134,7 +149,7 @@ def _(g, node, dY):
     )
 
 
-@op("Range", since=27, host=(0, 1, 2))
+@op("Range", since=27, host=(0, 1, 2), infer=_range_type)
 def range_27(xp, start, limit, delta, *, stash_type=1):
     """start, start + delta, ... up to but without limit; always computed at least as exactly as `stash_type` asks."""
     return _range(xp, start, limit, delta, start.dtype)

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..inference import constant
-from ._axes import axes_in, axis_in, result_shape, same_length, shape_from
+from ._axes import axes_in, axis_in, bounded, result_shape, same_length, shape_from
 from .registry import GRAD_DOMAIN, op
 
 
@@ -305,7 +305,7 @@ def expand(xp, input, shape):
     except ValueError:
         message = f"a tensor of shape {list(input.shape)} cannot be broadcast against shape {list(wanted)}"
         raise InvalidInput(message) from None
-    return xp.broadcast_to(input, target)
+    return xp.broadcast_to(input, bounded(target, input.dtype))
 
 
 @expand.gradient
@@ -319,15 +319,20 @@ def tile_1(xp, input, tiles, axis):
     """`tiles` copies of the input along `axis`."""
     repeats = [1] * input.ndim
     repeats[axis_in(int(axis.reshape(-1)[0]), input.ndim)] = int(tiles.reshape(-1)[0])
-    return xp.tile(input, shape_from(repeats))
+    return _tiled(xp, input, repeats)
 
 
 @op("Tile", since=6, host=(1,))
 def tile_6(xp, input, repeats):
     """repeats[i] copies of the input along axis i."""
-    repeats = shape_from(repeats.tolist())
+    return _tiled(xp, input, repeats.tolist())
+
+
+def _tiled(xp, input, repeats):
+    repeats = shape_from(repeats)
     if len(repeats) != input.ndim:
         raise InvalidInput(f"repeats must have one number for each of {input.ndim} axes; found {list(repeats)}")
+    bounded((size * count for size, count in zip(input.shape, repeats, strict=True)), input.dtype)
     return xp.tile(input, repeats)
 
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from ..subgraphs import walk
-from . import batchnorm, cleanup, fold, gradient, identity, inline, transposes
+from . import batchnorm, branches, cleanup, fold, gradient, identity, inline, transposes
 
 PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
     fold.run,
+    branches.run,
     identity.run,
     transposes.run,
     batchnorm.run,
@@ -24,8 +24,6 @@ def prepare(model: ir.Model, *, optimize: bool = True) -> ir.Model:
     gradient.connect(model)
     inline.run(model)
     model = gradient.lower(model)
-    for graph in walk(model.graph):
-        graph.opset_imports.update(model.opset_imports)
     if optimize:
         _run_pipeline(model)
     return model

@@ -72,6 +72,8 @@ def lower(model: ir.Model) -> ir.Model:
         return model
     if model.graph.opset_imports.get("", OPSET) != OPSET:
         model = opset.convert(model, OPSET)
+        for graph in walk(model.graph):
+            graph.opset_imports.update(model.opset_imports)
     annotate_graph(model.graph)
     for node in [node for node in model.graph if node.domain == _CONNECTED]:
         _differentiate(model.graph, node)

@@ -15,8 +15,9 @@ from onnx.reference import ReferenceEvaluator
 from striate.runtime.builder import attributes
 from striate.runtime.dtypes import NUMPY, is_float, onnx_dtype
 from striate.runtime.engines.arrays import ArraysEngine, to_host
-from striate.runtime.executor import Executor
+from striate.runtime.executor import Executor, Subgraph
 from striate.runtime.ops import registry
+from striate.runtime.subgraphs import close, graphs_of
 
 from .cases import CASES
 from .table import Case
@@ -59,9 +60,9 @@ def has_floats(case: Case) -> bool:
 
 
 def tensors(given: Any) -> list[np.ndarray]:
-    """The tensors of one input: itself, or those of a sequence."""
+    """The tensors of one value: itself, or those of a sequence; maps hold none."""
     if isinstance(given, list):
-        return given
+        return [x for x in given if not isinstance(x, dict)]
     return [given] if isinstance(given, (np.ndarray, np.generic)) else []
 
 
@@ -131,7 +132,13 @@ def run_executor(case: Case, arrays: Arrays, engine: str | ArraysEngine = "cpu")
 def run_kernel(case: Case, arrays: Arrays, engine: ArraysEngine, out: Any = None) -> list[Any]:
     """The kernel's results on the engine's device; inputs the operator reads on the host stay there."""
     operator = operator_of(case)
-    bound = operator.bind(dict(attributes(ir.from_proto(model_proto(case, arrays)).graph[0])))
+    model = ir.from_proto(model_proto(case, arrays))
+    node = model.graph[0]
+    bodies = {}
+    for name, graph in graphs_of(node).items():
+        graph.opset_imports.update(model.opset_imports)
+        bodies[name] = Subgraph(Executor(close(graph, 10)[0], engine))
+    bound = operator.bind({**attributes(node), **bodies})
     call = engine.bind(operator, bound, case.outputs)
     given = [x if i in operator.host else engine.asarray(x) for i, x in enumerate(arrays)]
     with np.errstate(all="ignore"):
@@ -155,7 +162,7 @@ def oracle(case: Case, arrays: Arrays) -> list[np.ndarray]:
 
 
 def _is_sequence(y: Any) -> bool:
-    return isinstance(y, list) and all(isinstance(item, np.ndarray) for item in y)
+    return isinstance(y, list) and all(isinstance(item, (np.ndarray, dict)) for item in y)
 
 
 def expected_dtype(case: Case, arrays: Arrays, dtype: str, index: int, wide: np.ndarray) -> np.dtype:

@@ -163,6 +163,12 @@ class StrictNamespace:
                 for name in API["linalg"]
             }
         )
+        self.fft = SimpleNamespace(
+            **{
+                name: _checked(f"fft.{name}", getattr(np.fft, name), parameters.split())
+                for name, parameters in API["fft"].items()
+            }
+        )
         tricks = np.lib.stride_tricks
         self.lib = SimpleNamespace(
             stride_tricks=SimpleNamespace(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -182,7 +183,10 @@ def test_asking_for_a_gradient_that_is_not_there(case: Case) -> None:
             value.const_value = ir.tensor(x) if known else None
             graph.inputs.append(value)
         values.append(value)
-    made = g.op(case.op, *values, outputs=case.outputs, name="the_node", domain=case.domain or None, **case.attrs)
+    attributes = {
+        name: ir.serde.deserialize_graph(a) if isinstance(a, onnx.GraphProto) else a for name, a in case.attrs.items()
+    }
+    made = g.op(case.op, *values, outputs=case.outputs, name="the_node", domain=case.domain or None, **attributes)
     y = made[0] if isinstance(made, tuple) else made
     with pytest.raises(NotDifferentiable, match="the_node"):
         gradients(g, [y], [v for v in values if v is not None], [y])

@@ -1,4 +1,4 @@
-"""MatMul for all combinations of ranks, Gemm with all its switches."""
+"""MatMul for all combinations of ranks, Gemm with all its switches, Det."""
 
 from __future__ import annotations
 
@@ -67,4 +67,14 @@ CASES = [
         name="both",
     ),
     case("Gemm", real(2, 3), real(3, 4), real(4), dtypes=("float16", "bfloat16"), name="half"),
+    case("Det", real(2, 2), opset=11),
+    case("Det", real(3, 2, 4, 4), name="batches"),
+    case("Det", np.array([[0.0, 2, 0], [0, 0, 3], [4, 0, 0]]), expect=lambda X: 24.0, name="permutation"),
+    case(
+        "Det", np.array([[[1.0, 2], [2, 4]], [[1, 2], [3, 4]]]), expect=lambda X: np.array([0.0, -2]), name="singular"
+    ),
+    case("Det", real(2, 1, 1), expect=lambda X: X[:, 0, 0], name="one element"),
+    case("Det", real(2, 0, 0), expect=lambda X: np.ones(2), name="nothing"),
+    case("Det", real(0, 2, 2), expect=lambda X: np.ones(0), name="empty-batch"),
+    case("Det", real(2, 3, 3), opset=22, dtypes=("float16", "bfloat16"), name="half"),
 ]
