@@ -10,13 +10,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
 
-from . import graph_checks, tensor_checks, text_forms
+from . import graph_checks, tensor_checks, text_forms, wire
 from .dtypes import type_name
 from .errors import (
     EmptyModel,
@@ -32,6 +35,10 @@ from .errors import (
 __all__ = ["Limits", "read"]
 
 OLDEST_IR = 3
+LIFTED_ABOVE = 1 << 24
+"""Of files of more bytes the large weights never pass through protobuf."""
+
+Weights = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -84,17 +91,19 @@ def read(
         LimitExceeded: it asks for more than `limits` allow.
     """
     if isinstance(source, bytes):
-        where, path, data = "the model given as bytes", None, source
+        where, path = "the model given as bytes", None
         folder = None if base_dir is None else Path(base_dir)
+        data, weights = _take(BytesIO(source), len(source), where, limits)
     else:
         path = os.fspath(source)
         where, folder = repr(path), Path(path).parent
-        data = _open(path, where, limits)
+        data, weights = _open(path, where, limits)
     with _no_other_errors(where):
         proto = _parse(data, where, limits)
+        del data
         _header(proto, where)
         graph_checks.normalise(proto, where, limits)
-        external = tensor_checks.check(proto, folder, where, limits)
+        external = tensor_checks.check(proto, folder, where, limits, weights)
         in_order = graph_checks.check(proto, where, limits)
         maps = _take_maps(proto.graph)
         model = ir.serde.deserialize_model(proto)
@@ -109,23 +118,35 @@ def read(
     return model
 
 
-def _open(path: str, where: str, limits: Limits) -> bytes:
+def _open(path: str, where: str, limits: Limits) -> tuple[bytes, Weights]:
     if os.path.isdir(path):
         raise NotAModel(f"{where} is a directory; expected an ONNX file")
     try:
         with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            data = b"" if size > limits.model_bytes else file.read(limits.model_bytes + 1)
+            return _take(file, os.fstat(file.fileno()).st_size, where, limits)
+    except LimitExceeded:
+        raise
     except FileNotFoundError:
         raise ModelNotFound(f"there is no file {where}; check the path") from None
     except (OSError, ValueError) as error:
         raise InvalidModel(f"{where} cannot be read: {error}") from None
-    if max(size, len(data)) > limits.model_bytes:
-        raise LimitExceeded(
-            f"{where} is {max(size, len(data)):,} bytes long; at most {limits.model_bytes:,} are allowed. "
-            "Large weights belong in external data"
-        )
-    return data
+
+
+def _take(file: BinaryIO, size: int, where: str, limits: Limits) -> tuple[bytes, Weights]:
+    """The content of a file, and the large weights that have been taken out of it."""
+    if size <= limits.model_bytes:
+        lifted = wire.lift(file, size) if size > LIFTED_ABOVE else None
+        if lifted is not None:
+            return lifted
+        file.seek(0)
+        data = file.read(limits.model_bytes + 1)
+        size = len(data)
+        if size <= limits.model_bytes:
+            return data, {}
+    raise LimitExceeded(
+        f"{where} is {size:,} bytes long; at most {limits.model_bytes:,} are allowed. "
+        "Large weights belong in external data"
+    )
 
 
 @contextmanager
@@ -145,8 +166,6 @@ def _no_other_errors(where: str) -> Iterator[None]:
 def _parse(data: bytes, where: str, limits: Limits) -> onnx.ModelProto:
     if not data:
         raise EmptyModel(f"{where}: No graph was found in the protobuf. It is empty (0 bytes)")
-    if len(data) > limits.model_bytes:
-        raise LimitExceeded(f"{where} is {len(data):,} bytes long; at most {limits.model_bytes:,} are allowed")
     written = text_forms.parse(data, where)
     if written is not None:
         return written

@@ -48,13 +48,14 @@ class External:
 
     def slice(self, tensor: onnx.TensorProto, nbytes: int) -> np.ndarray:
         """The bytes of `tensor`, checked to lie within its file."""
-        label = f"{self.where}: external data of tensor {tensor.name!r}"
-        if self.folder is None:
-            raise InvalidModel(f"{label} has no folder: the model was given as bytes. Give its path, or the folder")
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
+        what = "raw_data" if location in self.files and location.startswith("\0") else "external data"
+        label = f"{self.where}: {what} of tensor {tensor.name!r}"
         offset, length = _number(entries, "offset", 0, label), _number(entries, "length", nbytes, label)
         if location not in self.files:
+            if self.folder is None:
+                raise InvalidModel(f"{label} has no folder: the model was given as bytes. Give its path, or the folder")
             self.files[location] = _map(self.folder, location, label)
         content = self.files[location]
         if length != nbytes:
@@ -66,15 +67,19 @@ class External:
         return content[offset : offset + length]
 
 
-def check(proto: onnx.ModelProto, folder: Path | None, where: str, limits: Limits) -> External:
+def check(
+    proto: onnx.ModelProto, folder: Path | None, where: str, limits: Limits, lifted: dict[str, np.ndarray]
+) -> External:
     """Checks every stored tensor; unpacks sparse ones and the external data of attributes in place.
+
+    `lifted` are the payloads that `wire.lift` has taken out of the file, by location.
 
     Raises:
         InvalidGraph: dims, data type and amount of data contradict one another.
         InvalidModel: external data is missing, outside the folder, or too short.
         LimitExceeded: a tensor is too large.
     """
-    external = External(folder, where)
+    external = External(folder, where, lifted)
     bodies = [function.node for function in proto.functions]
     for graph in _graphs(proto.graph, bodies):
         for sparse in graph.sparse_initializer:

@@ -34,7 +34,7 @@ def _json(text: str) -> onnx.ModelProto:
 
 
 _FORMS: tuple[tuple[re.Pattern[bytes], str, Callable[[str], onnx.ModelProto]], ...] = (
-    (re.compile(rb"(\s|//[^\n]*\n)*<\s*ir_version"), "ONNX's text syntax", _onnx_syntax),
+    (re.compile(rb"\s*<\s*ir_version"), "ONNX's text syntax", _onnx_syntax),
     (
         re.compile(rb"(\s|#[^\n]*\n)*(ir_version|producer_name|opset_import|graph)\s*[:{]"),
         "protobuf text",

@@ -104,6 +104,19 @@ class Windows:
         none = (0,) * self.rank
         return replace(self, spatial=inside, begin=none, end=none)._inner_count
 
+    def rows(self, start: int, stop: int) -> tuple[Windows, slice]:
+        """The windows `start` to `stop` of the first axis, over the positions of that axis which they read."""
+        stride, first = self.strides[0], start * self.strides[0] - self.begin[0]
+        low = min(max(0, first), self.spatial[0])
+        high = max(low, min(self.spatial[0], first + (stop - 1 - start) * stride + self.reach[0]))
+        part = replace(
+            self,
+            spatial=(high - low, *self.spatial[1:]),
+            begin=(low - first, *self.begin[1:]),
+            out=(stop - start, *self.out[1:]),
+        )
+        return part, slice(low, high)
+
     def boxes(self) -> Iterator[tuple[tuple[int, ...], tuple[Any, ...], tuple[Any, ...]]]:
         """Every tap of the kernel that touches the input: its index, the windows it covers, the positions it reads."""
         for taps in product(*self.taps):

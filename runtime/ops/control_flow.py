@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ..builder import attributes
-from ..errors import InvalidInput, LimitExceeded
+from ..errors import InvalidGraph, InvalidInput, LimitExceeded
 from ..inference import annotate_graph
 from ..subgraphs import graphs_of
 from ._axes import axis_in
@@ -22,9 +22,20 @@ from .registry import op
 def _if_types(node):
     """What both branches agree on."""
     graphs = [graph for _, graph in sorted(graphs_of(node).items())]
-    for graph in graphs:
+    for name, graph in graphs_of(node).items():
+        _check_arity(name, graph, 0, len(node.outputs), exact=True)
         annotate_graph(graph)
     return [_common(*(graph.outputs[i] for graph in graphs)) for i in range(len(node.outputs))]
+
+
+def _check_arity(name, graph, inputs, outputs, *, exact=False):
+    """A subgraph takes what its node gives it, and gives at least what is expected of it, or exactly that."""
+    found = len(graph.inputs), len(graph.outputs)
+    if found[0] != inputs or found[1] < outputs or (exact and found[1] != outputs):
+        raise InvalidGraph(
+            f"{name} has {found[0]} inputs and {found[1]} outputs; expected {inputs} and "
+            f"{'' if exact else 'at least '}{outputs}"
+        )
 
 
 def _common(a, b):
@@ -60,6 +71,7 @@ def _loop_types(node):
     """Carried values keep their type, scanned ones get an axis in front."""
     body = graphs_of(node)["body"]
     carried = node.inputs[2:]
+    _check_arity("body", body, 2 + len(carried), 1 + max(len(carried), len(node.outputs)))
     scalar = ir.Shape([])
     known = [ir.TypeAndShape(ir.TensorType(dtype), scalar) for dtype in (ir.DataType.INT64, ir.DataType.BOOL)]
     _set_inputs(body, [*known, *(v and _type_only(v) for v in carried)])
@@ -180,6 +192,11 @@ def _scan_types(node):
     body = graphs_of(node)["body"]
     count = attributes(node)["num_scan_inputs"]
     states = len(node.inputs) - count
+    if not 0 < count <= len(node.inputs):
+        raise InvalidGraph(f"num_scan_inputs is {count}; the node has {len(node.inputs)} inputs to divide")
+    if node.graph is not None and node.graph.opset_imports.get("", 9) < 9:  # the first input is sequence_lens
+        states -= 1
+    _check_arity("body", body, states + count, max(states, len(node.outputs)))
     axes = attributes(node).get("scan_output_axes") or (0,) * (len(body.outputs) - states)
     _set_inputs(body, [v and _type_only(v) for v in node.inputs])
     found = [_type_only(v) for v in body.outputs[:states]]
@@ -302,6 +319,7 @@ def _padded(xp, y, length):
 def _map_types(node):
     """Every output is a sequence of what the body gives."""
     body = graphs_of(node)["body"]
+    _check_arity("body", body, len(node.inputs), len(node.outputs))
     _set_inputs(body, [_element_type(v) for v in node.inputs])
     return [
         None if v.type is None else ir.TypeAndShape(ir.SequenceType(v.type), None)

@@ -97,9 +97,14 @@ def conv(
     inner = prod(W.shape[1:])
     weights = W.reshape(group, channels // group, inner)
     products = Y.reshape(X.shape[0], group, channels // group, prod(w.out))
+    per_row = prod(w.out[1:])
     for images in chunks(xp, X, w):
-        cols = X[images] if w.identity else columns(xp, X[images], w)
-        xp.matmul(weights, cols.reshape(len(cols), group, inner, prod(w.out)), out=products[images])
+        for rows in _row_chunks(xp, X[images], w):
+            part, read = (w, slice(None)) if rows == slice(0, w.out[0]) else w.rows(rows.start, rows.stop)
+            seen = X[images][:, :, read]
+            cols = seen if w.identity else columns(xp, seen, part)
+            target = products[images][..., rows.start * per_row : rows.stop * per_row]
+            xp.matmul(weights, cols.reshape(len(cols), group, inner, prod(part.out)), out=target)
     return _with_bias(xp, Y, B).astype(dtype, copy=False)
 
 
@@ -255,6 +260,16 @@ def chunks(xp: Any, X: Any, w: Windows) -> Iterator[slice]:
     step = max(1, (HOST_COLUMNS if xp is np else DEVICE_COLUMNS) // each) if each else max(1, X.shape[0])
     for first in range(0, X.shape[0], step):
         yield slice(first, first + step)
+
+
+def _row_chunks(xp: Any, X: Any, w: Windows) -> Iterator[slice]:
+    """Ranges of the windows of the first axis: all of them, but of one large image as many as fit into the cache."""
+    each = X.shape[0] * X.shape[1] * prod(w.kernel) * prod(w.out[1:]) * X.dtype.itemsize
+    step = w.out[0]
+    if X.shape[0] == 1 and not w.identity:
+        step = min(step, max(1, (HOST_COLUMNS if xp is np else DEVICE_COLUMNS) // max(1, each)))
+    for first in range(0, w.out[0], step):
+        yield slice(first, min(first + step, w.out[0]))
 
 
 def _with_bias(xp: Any, Y: Any, B: Any) -> Any:

@@ -57,6 +57,7 @@ def connect(model: ir.Model) -> bool:
         graph.insert_after(node, connected)
         _hand_over(node, connected.outputs)
         graph.remove(node, safe=True)
+        known |= {v.name: v for v in connected.outputs}
     if nodes:
         graph.sort()
     return bool(nodes)

@@ -48,7 +48,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
                "nodes_falsenodeids": (2, 2, 2), "nodes_featureids": (0, 0, 0)}, "form a cycle"),
     "own child": ({"nodes_falsenodeids": (0, 0, 0)}, "form a cycle"),
     "child": ({"nodes_truenodeids": (3, 0, 0)}, "true branch of a tree is a node that is not there"),
-    "child in another tree": ({"nodes_treeids": (0, 1, 0), "target_treeids": (1, 0)}, "true branch of a tree is a node that is not there"),
+    "child in another tree": ({"nodes_treeids": (0, 1, 0), "target_treeids": (1, 0)}, "true branch of a tree is"),
     "feature": ({"nodes_featureids": (1, 0, 0)}, "ask for feature 1, but X has 1"),
     "negative feature": ({"nodes_featureids": (-1, 0, 0)}, "must not be negative; found -1"),
     "same id": ({"nodes_nodeids": (0, 1, 1)}, "same id"),
