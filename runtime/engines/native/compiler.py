@@ -1,0 +1,139 @@
+"""LLVM IR → machine code in memory, remembered on disk.
+
+An entry of the cache is named by the hash of all that decides what the code is: the IR, the processor's features, the
+versions of llvmlite and LLVM. It begins with a hash of its own content: a damaged entry is compiled anew. Entries are
+written beside and renamed, so that processes may compile the same thing at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ...files import atomic_write
+from .host import host
+
+__all__ = ["address", "cache_folder"]
+
+FORMAT = b"striate object 1\n"
+_lock = Lock()
+_symbols: dict[str, int] = {}
+_alive: list[Any] = []
+
+
+def address(name: str, ir: str) -> int:
+    """The address of function `name` of a module given as text; equal texts are compiled once per process.
+
+    Raises:
+        RuntimeError: if LLVM refuses the text, which is a fault of whoever generated it.
+    """
+    key = _key(name, ir)
+    with _lock:
+        if key not in _symbols:
+            _symbols[key] = _load(key, name, ir)
+        return _symbols[key]
+
+
+def cache_folder() -> Path | None:
+    """Where compiled code is kept: STRIATE_CACHE, or the user's cache folder; None where that is switched off."""
+    given = os.environ.get("STRIATE_CACHE")
+    if given is not None:
+        return Path(given) if given else None
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = str(Path.home() / "Library" / "Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "striate"
+
+
+@cache
+def _machine() -> Any:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=host().cpu, features=host().features, opt=3, jit=True, reloc="pic")
+
+
+@cache
+def _setting() -> bytes:
+    """All beside the IR that decides what the machine code is."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    parts = (FORMAT.decode(), llvmlite.__version__, str(llvm.llvm_version_info), llvm.get_process_triple())
+    return "\n".join((*parts, host().cpu, host().features)).encode()
+
+
+def _key(name: str, ir: str) -> str:
+    return hashlib.blake2b(b"\0".join((_setting(), name.encode(), ir.encode())), digest_size=20).hexdigest()
+
+
+def _load(key: str, name: str, ir: str) -> int:
+    import llvmlite.binding as llvm
+
+    code = _stored(key)
+    if code is None:
+        code = _compile(ir)
+        _store(key, code)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine_for_loading())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    found = int(engine.get_function_address(name))
+    if not found:
+        raise RuntimeError(f"compiled code has no function {name!r}")
+    _alive.append(engine)
+    return found
+
+
+def _machine_for_loading() -> Any:
+    """MCJIT takes its target machine for itself, so each one needs its own."""
+    import llvmlite.binding as llvm
+
+    _machine()
+    return llvm.Target.from_default_triple().create_target_machine(cpu=host().cpu, features=host().features, jit=True)
+
+
+def _compile(ir: str) -> bytes:
+    import llvmlite.binding as llvm
+
+    machine = _machine()
+    module = llvm.parse_assembly(ir)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_unrolling = True
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return bytes(machine.emit_object(module))
+
+
+def _stored(key: str) -> bytes | None:
+    folder = cache_folder()
+    if folder is None:
+        return None
+    try:
+        content = (folder / key[:2] / key).read_bytes()
+    except OSError:
+        return None
+    digest, code = content[:20], content[20:]
+    return code if hashlib.blake2b(code, digest_size=20).digest() == digest else None
+
+
+def _store(key: str, code: bytes) -> None:
+    """Keeps the code for other processes; a folder that cannot be written to costs time, not correctness."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    try:
+        (folder / key[:2]).mkdir(parents=True, exist_ok=True)
+        atomic_write(folder / key[:2] / key, hashlib.blake2b(code, digest_size=20).digest() + code)
+    except OSError:
+        return

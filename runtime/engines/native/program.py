@@ -1,0 +1,124 @@
+"""A compiled plan: a table of steps that one native call walks, for all threads.
+
+A step is a kernel, a table of 64-bit parameters and a number of tasks. Tasks of one step are independent and are
+divided evenly among the threads; a barrier follows each step. Kernels find the addresses of values through `slots`, an
+array that each run has of its own: that is all that two runs of one program at the same time do not share.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import compiler
+from .team import team
+
+__all__ = ["Kernel", "Program", "Step", "aligned"]
+
+ALIGNMENT = 64
+NO_SLOT = -1
+"""As the value of a pointer field: a null pointer."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Machine code to be: the text of a module with one function (see `emit.Function`) and its fields."""
+
+    name: str
+    ir: str
+    fields: tuple[str, ...]
+
+
+@dataclass
+class Step:
+    """One kernel on given values.
+
+    Attributes:
+        arguments: field → number, or for a pointer the index of a slot (or `NO_SLOT`).
+        tasks: how often the kernel is called, with task 0 … tasks − 1.
+        flops: floating-point operations of all tasks together, for profiles and for choosing the number of threads.
+        label: what the step does, for profiles.
+    """
+
+    kernel: Kernel
+    arguments: Mapping[str, int]
+    tasks: int
+    flops: int = 0
+    label: str = ""
+
+    def table(self) -> np.ndarray:
+        """The parameters in the kernel's order."""
+        missing = set(self.kernel.fields) ^ set(self.arguments)
+        if missing:
+            raise ValueError(f"{self.kernel.name}: arguments and fields differ in {sorted(missing)}")
+        return np.array([self.arguments[name] for name in self.kernel.fields], np.int64)
+
+
+@dataclass
+class Program:
+    """Steps bound to machine code.
+
+    Args:
+        steps: in order.
+        constants: slot → array that stays where it is (weights); 64-byte aligned (see `aligned`).
+        places: slot → offset in an arena of `arena_bytes`, of which every concurrent run has one.
+        slots: how many there are; those that are neither constant nor placed are set by the caller.
+    """
+
+    steps: Sequence[Step]
+    constants: Mapping[int, np.ndarray]
+    places: Mapping[int, int]
+    arena_bytes: int
+    slots: int
+    _tables: list[np.ndarray] = field(default_factory=list)
+    _free: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rows = [len(self.steps)]
+        for step in self.steps:
+            table = step.table()
+            self._tables.append(table)
+            rows += [compiler.address(step.kernel.name, step.kernel.ir), table.ctypes.data, step.tasks]
+        self.code = np.array(rows, np.int64)
+        self.parallel = max((step.tasks for step in self.steps), default=1) > 1
+
+    def run(self, addresses: Mapping[int, int], threads: int) -> None:
+        """Runs all steps.
+
+        Args:
+            addresses: slot → address of what the caller gives or gets; it must stay alive.
+            threads: at most so many work; the result does not depend on it.
+        """
+        try:
+            slots, arena = self._free.pop()  # list.pop and append are atomic
+        except IndexError:
+            slots, arena = self._instance()
+        for slot, address in addresses.items():
+            slots[slot] = address
+        team().run(self.code.ctypes.data, slots.ctypes.data, threads if self.parallel else 1)
+        self._free.append((slots, arena))
+
+    def _instance(self) -> tuple[np.ndarray, np.ndarray]:
+        arena = aligned(self.arena_bytes)
+        slots = np.zeros(max(self.slots, 1), np.int64)
+        for slot, array in self.constants.items():
+            slots[slot] = array.ctypes.data
+        for slot, offset in self.places.items():
+            slots[slot] = arena.ctypes.data + offset
+        return slots, arena
+
+
+def aligned(nbytes: int) -> np.ndarray:
+    """Uninitialised bytes at an address that is a multiple of 64."""
+    block = np.empty(nbytes + ALIGNMENT, np.uint8)
+    start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + nbytes]
+
+
+def call(kernel: Kernel) -> ctypes._CFuncPtr:
+    """The kernel as a ctypes function (params, slots, task), for tests and studies."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    return kind(compiler.address(kernel.name, kernel.ir))
