@@ -46,7 +46,8 @@ ONNX: dict[np.dtype, int] = {dtype: code for code, dtype in NUMPY.items()}
 NAMES: dict[int, str] = {
     code: {"float32": "float", "float64": "double", "object": "string", "float8_e4m3fn": "float8e4m3fn",
            "float8_e4m3fnuz": "float8e4m3fnuz", "float8_e5m2": "float8e5m2", "float8_e5m2fnuz": "float8e5m2fnuz",
-           "float4_e2m1fn": "float4e2m1", "float8_e8m0fnu": "float8e8m0"}.get(dtype.name, dtype.name)
+           "float4_e2m1fn": "float4e2m1", "float8_e8m0fnu": "float8e8m0", "float6_e2m3fn": "float6e2m3",
+           "float6_e3m2fn": "float6e3m2"}.get(dtype.name, dtype.name)
     for code, dtype in NUMPY.items()
 }  # fmt: skip
 

@@ -86,7 +86,14 @@ def _map(name: str, value: Mapping[Any, Any], key_type: str, value_type: str) ->
     wrong = [key for key in value if not isinstance(key, str if of_key is str else (int, np.integer))]
     if wrong:
         raise InvalidInput(f"input {name!r} is a map of {key_type} keys; found the key {wrong[0]!r}")
-    return {of_key(key): _of_type(f"{name}[{key!r}]", np.asarray(item), value_type) for key, item in value.items()}
+    return {of_key(key): _of_type(f"{name}[{key!r}]", _scalar(name, item, value_type), value_type)
+            for key, item in value.items()}  # fmt: skip
+
+
+def _scalar(name: str, value: Any, kind: str) -> Any:
+    """A value of a map as an array; Python's own numbers take the map's type."""
+    plain = isinstance(value, (int, float, str, bytes))
+    return _from_list(name, value, dtypes.numpy_dtype(_CODES[kind])) if plain and kind in _CODES else np.asarray(value)
 
 
 def _tensor(name: str, value: Any, kind: str) -> Any:
@@ -139,7 +146,7 @@ def _not_an_array(name: str, value: Any) -> str:
     return f"Unable to handle object of type {type(value)}"
 
 
-def _from_list(name: str, value: list[Any], expected: np.dtype) -> np.ndarray:
+def _from_list(name: str, value: Any, expected: np.dtype) -> np.ndarray:
     try:
         return _text(np.asarray(value, object)) if expected.kind == "O" else np.asarray(value, expected)
     except (TypeError, ValueError, OverflowError) as error:

@@ -106,7 +106,6 @@ CASES: list[Case] = [
         case(f"{name}Window", ints(low=size, high=size + 1), opset=17, periodic=periodic, output_datatype=11,
              name=f"{size} {periodic}")
         for name, size, periodic in itertools.product(("Hann", "Hamming", "Blackman"), (1, 8, 9), (1, 0))
-        if size > periodic == 0 or periodic
     ),
     *(
         case(f"{name}Window", np.int32(0), expect=_constant([], np.float32), name="empty")

@@ -36,6 +36,8 @@ CASES: list[Case] = [
          expect=_result([2, 1, 3, 4], [0, 1, 3, 4], [0, 1, 1, 2, 3, 2], [1, 2, 2, 1]), name="as they came"),
     case("Unique", FLAT, outputs=4, dtypes=("float64", "float32", "float16"),
          expect=_result([1, 2, 3, 4], [1, 0, 3, 4], [1, 0, 0, 2, 3, 2], [2, 1, 2, 1]), name="sorted"),
+    case("Unique", [3, 1, 2, 1], outputs=4, sorted=0, expect=_result([3, 1, 2], [0, 1, 2], [0, 1, 2, 1], [1, 2, 1]),
+         name="as they came, round"),
     case("Unique", FLAT.astype(ml_dtypes.bfloat16), outputs=4, opset=28,
          expect=_result([1, 2, 3, 4], [1, 0, 3, 4], [1, 0, 0, 2, 3, 2], [2, 1, 2, 1])),
     *(
