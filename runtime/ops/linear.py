@@ -1,4 +1,4 @@
-"""Matrix products: MatMul and Gemm."""
+"""Matrix products, MatMul and Gemm, and the determinant Det."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 
 from ..dtypes import compute_dtype
 from ..errors import InvalidInput
+from ._axes import fits
 from .registry import op
 
 
@@ -56,6 +57,14 @@ def _transposed(g, x, rank):
 def _gemm(xp, A, B, C, alpha, beta, transA, transB, out=None):
     if A.ndim != 2 or B.ndim != 2:
         raise InvalidInput(f"Gemm: A has shape {list(A.shape)} and B {list(B.shape)}; expected two matrices")
+    inner, other = A.shape[not transA], B.shape[bool(transB)]
+    result = A.shape[bool(transA)], B.shape[not transB]
+    if inner != other or (C is not None and not fits(C.shape, result)):
+        also = "" if C is None else f" and C {list(C.shape)}"
+        raise InvalidInput(
+            f"Gemm: A has shape {list(A.shape)}, B {list(B.shape)}{also}, transA={transA}, transB={transB}; they do "
+            "not fit together"
+        )
     wide = compute_dtype(A.dtype)
     if wide != A.dtype:
         C = None if C is None else C.astype(wide)
@@ -106,3 +115,13 @@ def _(g, node, dY):
     dB = g.Gemm(dY, A, alpha=alpha, transA=1, transB=transA) if transB else g.Gemm(A, dY, alpha=alpha, transA=flipA)
     dC = None if C is None else dY if beta == 1 else g.Mul(dY, beta)
     return dA, dB, dC
+
+
+@op("Det", since=11, differentiable=False)
+def det(xp, X):
+    """The determinants of square matrices [..., n, n]; that of an empty one is 1."""
+    if X.ndim < 2 or X.shape[-1] != X.shape[-2]:
+        raise InvalidInput(f"Det: X has shape {list(X.shape)}; expected square matrices, [..., n, n]")
+    if X.size == 0:
+        return xp.ones(X.shape[:-2], X.dtype)
+    return xp.asarray(xp.linalg.det(X.astype(compute_dtype(X.dtype), copy=False))).astype(X.dtype, copy=False)

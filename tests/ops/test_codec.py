@@ -63,10 +63,17 @@ def test_damaged_files(kind: str) -> None:
     assert refused > 20
 
 
+@pytest.mark.parametrize("pixel_format", ["RGB", "BGR", "Grayscale"])
+def test_result_is_an_array_to_write_to(pixel_format: str) -> None:
+    flags = decode(PNG, pixel_format=pixel_format).flags
+    assert flags.writeable
+    assert flags.c_contiguous
+
+
 def test_size_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "VALUE_BYTES", COLOURS.nbytes - 1)
     with pytest.raises(LimitExceeded, match=r"\[5, 7, 3\]"):
-        decode(PNG[:40])  # nothing of the pixels is there to be read
+        decode(PNG[:45])  # nothing of the pixels is there to be read
 
 
 def test_a_small_file_of_a_huge_picture() -> None:
