@@ -8,7 +8,7 @@ import pytest
 
 from striate.runtime import backend
 
-from .suites import KINDS, RANDOM, XFAIL, BackendCase, all_tests, assert_similar
+from .suites import KINDS, RANDOM, XFAIL, BackendCase, all_tests, compare
 
 
 def _params() -> list[Any]:
@@ -23,14 +23,10 @@ def _params() -> list[Any]:
 @pytest.mark.parametrize("test", _params())
 def test_backend(test: BackendCase) -> None:
     model = backend.prepare(test.model, "CPU")
-    for inputs, right in test.data_sets():
-        got = model.run(inputs)
-        assert len(got) == len(right)
-        for y, want in zip(got, right, strict=True):
-            if test.name in RANDOM:
-                assert (y.shape, y.dtype) == (want.shape, want.dtype)
-            else:
-                assert_similar(y, want, test.rtol, test.atol)
+    sets = list(test.data_sets())
+    assert sets
+    for inputs, right in sets:
+        compare(test, inputs, model.run(inputs), right)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,7 +21,7 @@ def adder() -> Kernel:
     f = Function("adder", ["x", "y", "last"])
     x, y, last = f.pointer("x"), f.pointer("y"), f.number("last")
     f.store(f.load(INT, x + (last - f.task) * 8) + 1, y + f.task * 8)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 def chain(steps: int) -> Program:

@@ -156,6 +156,7 @@ class Function:
     def __init__(self, name: str, fields: Sequence[str] = (), *, fast: bool = False) -> None:
         self.name = name
         self.fields = list(fields)
+        self.pointers: set[str] = set()
         self.fast = "reassoc nsz contract " if fast else "contract "
         self.declared: dict[str, str] = {}
         self.constants: list[str] = []
@@ -196,6 +197,7 @@ class Function:
 
     def pointer(self, field: str) -> Value:
         """The address of a value in this run; null if the table says slot −1."""
+        self.pointers.add(field)
         slot = self.number(field)
         return self.load(POINTER, self.slots + slot * 8)
 
@@ -246,6 +248,21 @@ class Function:
 
     def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
         self.line(f"store {value.type} {value.text}, ptr {pointer.text}, align {align or value.type.nbytes}")
+
+    def load_lanes(self, type: Type, pointer: Value, mask: Value) -> Value:
+        """A vector of which only the lanes where `mask` holds are read; the others are 0."""
+        name = f"llvm.masked.load.v{type.lanes}{_SUFFIX[type.name]}.p0"
+        self._intrinsic(name, str(type), f"ptr, i32, {mask.type}, {type}")
+        given = f"ptr {pointer.text}, i32 {type.nbytes}, {mask.type} {mask.text}, {type} zeroinitializer"
+        return self.emit(type, f"call {type} @{name}({given})")
+
+    def store_lanes(self, value: Value, pointer: Value, mask: Value) -> None:
+        """Writes only the lanes where `mask` holds."""
+        kind = value.type
+        name = f"llvm.masked.store.v{kind.lanes}{_SUFFIX[kind.name]}.p0"
+        self._intrinsic(name, "void", f"{kind}, ptr, i32, {mask.type}")
+        given = f"{kind} {value.text}, ptr {pointer.text}, i32 {kind.nbytes}, {mask.type} {mask.text}"
+        self.line(f"call void @{name}({given})")
 
     def fill(self, pointer: Value, byte: int, nbytes: Operand) -> None:
         """Sets `nbytes` bytes."""

@@ -8,12 +8,13 @@ array that each run has of its own: that is all that two runs of one program at 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from . import compiler
+from .emit import Function
 from .team import team
 
 __all__ = ["Kernel", "Program", "Step", "aligned"]
@@ -30,6 +31,12 @@ class Kernel:
     name: str
     ir: str
     fields: tuple[str, ...]
+    pointers: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, function: Function) -> Kernel:
+        """The kernel that a function has become."""
+        return cls(function.name, function.text(), tuple(function.fields), frozenset(function.pointers))
 
 
 @dataclass
@@ -48,6 +55,12 @@ class Step:
     tasks: int
     flops: int = 0
     label: str = ""
+
+    def touches(self) -> Iterator[int]:
+        """The slots it reads or writes."""
+        for name, value in self.arguments.items():
+            if name in self.kernel.pointers and value != NO_SLOT:
+                yield value
 
     def table(self) -> np.ndarray:
         """The parameters in the kernel's order."""

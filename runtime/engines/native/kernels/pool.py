@@ -80,7 +80,7 @@ def _kernel(kind: str, lanes: int, include_pad: bool) -> Kernel:
                 f.convert(_count(f, oy, ox, include_pad, (top, bottom, left, right)), FLOAT), lanes
             )
         f.store(result, target + ox * (4 * lanes), align=4 * lanes)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 def _inside(f: Function, axis: str, o: Value) -> tuple[Value, Value]:

@@ -76,7 +76,7 @@ def _to_blocked(lanes: int) -> Kernel:
     zero = f.value(0.0, FLOAT)
     with f.range(count, lanes) as c, f.range(width) as i:
         f.store(zero, target + i * (4 * lanes) + c * 4)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 @cache
@@ -88,7 +88,7 @@ def _from_blocked(lanes: int) -> Kernel:
     target = f.pointer("y") + start
     with f.range(count) as c, f.range(f.number("width")) as i:
         f.store(f.load(FLOAT, source + i * (4 * lanes) + c * 4), target + c * between + i * 4)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 @cache
@@ -107,4 +107,4 @@ def _reframe() -> Kernel:
         for side in "xy"
     )
     f.copy(target, source, f.number("bytes"))
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)

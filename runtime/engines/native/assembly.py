@@ -1,0 +1,249 @@
+"""Nodes of one stretch of a graph → a program: layouts chosen, operators merged, values placed in one arena.
+
+The road: `lowering.lower` finds stretches; each becomes a list of `Op`s (`operators.py` makes them of nodes, and merges
+activations and additions into the convolution or product before them); here they get layouts and slots and write their
+steps; what is left is a `Program` and which slots the caller fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import onnx_ir as ir
+
+from ...dtypes import numpy_dtype
+from .host import host
+from .kernels.frames import frame_step, framed
+from .kernels.reorder import from_blocked, reframe, to_blocked
+from .layouts import Blocked, Layout, Plain
+from .program import ALIGNMENT, Program, Step, aligned
+
+__all__ = ["Assembly", "Kind", "Op", "Stretch"]
+
+Kind = Literal["plain", "blocked"]
+Frame = tuple[int, int, int, int]
+NO_FRAME: Frame = (0, 0, 0, 0)
+
+
+class Op(Protocol):
+    """One operator of a stretch, with what has been merged into it."""
+
+    inputs: list[ir.Value]
+    """The values it reads while running; constants that it packs itself are not among them."""
+    output: ir.Value
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        """The kinds of layout it reads, given those its inputs have, and the kind it writes."""
+
+    def frame(self, index: int) -> Frame:
+        """top, left, bottom, right: what it needs around the planes of a blocked input."""
+
+    def emit(self, asm: Assembly) -> None:
+        """Adds its steps: `asm.read` for each input, `asm.write` for the output, `asm.constant`, `asm.add`."""
+
+
+@dataclass
+class _Place:
+    """A slot whose memory lies in the arena, from the step that first writes it to the last that touches it."""
+
+    nbytes: int
+    first: int
+    last: int
+    offset: int = 0
+
+
+@dataclass
+class Assembly:
+    """Collects the steps of one stretch.
+
+    Args:
+        ops: in order.
+        given: values from outside, which the caller provides, plain.
+        wanted: values that the caller gets, plain.
+    """
+
+    ops: Sequence[Op]
+    given: Sequence[ir.Value]
+    wanted: Sequence[ir.Value]
+    lanes: int = field(default_factory=lambda: host().lanes)
+    steps: list[Step] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._kinds: dict[ir.Value, Kind] = dict.fromkeys(self.given, "plain")
+        self._reads: list[Sequence[Kind]] = []
+        self._frames: dict[ir.Value, Frame] = {}
+        self._have: dict[tuple[ir.Value, Kind], tuple[int, Layout]] = {}
+        self._places: dict[int, _Place] = {}
+        self._alias: dict[int, int] = {}
+        self._constants: dict[int, np.ndarray] = {}
+        self._count = 0
+        self.outside: dict[ir.Value, int] = {}
+        self.results: dict[ir.Value, int] = {}
+
+    # ---- what ops call
+
+    def read(self, value: ir.Value, kind: Kind = "plain") -> tuple[int, Layout]:
+        """The slot and layout of a value in the wanted kind; reorders it if it is only there in the other one."""
+        if (value, kind) not in self._have:
+            slot, layout = self._have[value, "plain" if kind == "blocked" else "blocked"]
+            self._have[value, kind] = self._reordered(value, slot, layout, kind)
+        return self._have[value, kind]
+
+    def write(self, value: ir.Value, kind: Kind = "plain") -> tuple[int, Layout]:
+        """A slot for a value that is about to be computed. A frame has to be zeroed by the writer: see `zero_frame`."""
+        layout = self.layout(value, kind)
+        if kind == "plain" and value in self.wanted and value not in self.results:
+            slot = self.results[value] = self._new()
+        else:
+            slot = self.scratch(layout.nbytes)
+        self._have[value, kind] = slot, layout
+        return slot, layout
+
+    def alias(self, value: ir.Value, source: int) -> None:
+        """`value` is what lies in slot `source`, under its own plain shape."""
+        if value in self.wanted and value not in self.results:
+            target, layout = self.write(value)
+            self.add(_copy(source, target, layout.nbytes))
+            return
+        self._have[value, "plain"] = source, self.layout(value, "plain")
+
+    def layout(self, value: ir.Value, kind: Kind) -> Layout:
+        """What a value looks like in the given kind."""
+        shape = dims(value)
+        if kind == "blocked":
+            n, c, h, w = shape
+            return Blocked((n, c, h, w), self.lanes).framed(*self._frames.get(value, NO_FRAME))
+        assert value.dtype is not None
+        return Plain(shape, numpy_dtype(value.dtype.value))
+
+    def zero_frame(self, slot: int, layout: Layout) -> None:
+        """For ops whose kernels do not do it themselves."""
+        if isinstance(layout, Blocked) and framed(layout):
+            self.add(frame_step(layout, slot))
+
+    def constant(self, array: np.ndarray) -> int:
+        """A slot that holds the array for ever."""
+        slot = self._new()
+        kept = aligned(array.nbytes)
+        kept[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        self._constants[slot] = kept
+        return slot
+
+    def scratch(self, nbytes: int) -> int:
+        """A slot in the arena."""
+        slot = self._new()
+        self._places[slot] = _Place(nbytes, len(self.steps), len(self.steps))
+        return slot
+
+    def add(self, *steps: Step) -> None:
+        for step in steps:
+            if step.tasks:
+                self.steps.append(step)
+
+    # ---- the whole
+
+    def program(self) -> Program:
+        """Everything in order: layouts forwards, frames backwards, steps forwards."""
+        for op in self.ops:
+            reads, writes = op.wants([self._kinds[v] for v in op.inputs])
+            self._reads.append(reads)
+            self._kinds[op.output] = writes
+        for op, reads in zip(self.ops, self._reads, strict=True):
+            for i, (value, kind) in enumerate(zip(op.inputs, reads, strict=True)):
+                if kind == "blocked":
+                    known = self._frames.get(value, NO_FRAME)
+                    self._frames[value] = tuple(map(max, known, op.frame(i)))  # type: ignore[assignment]
+        for value in self.given:
+            slot = self.outside[value] = self._new()
+            self._have[value, "plain"] = slot, self.layout(value, "plain")
+        for op in self.ops:
+            op.emit(self)
+        for value in self.wanted:
+            if value not in self.results:
+                self._deliver(value)
+        return self._placed()
+
+    def kind(self, value: ir.Value) -> Kind:
+        """The kind of layout in which a value is computed."""
+        return self._kinds[value]
+
+    def _deliver(self, value: ir.Value) -> None:
+        self.results[value] = self._new()
+        slot, layout = self._have.get((value, "plain")) or self._have[value, "blocked"]
+        if isinstance(layout, Blocked):
+            self.add(from_blocked(layout, slot, self.results[value]))
+        else:
+            self.add(_copy(slot, self.results[value], layout.nbytes))
+
+    def _reordered(self, value: ir.Value, slot: int, layout: Layout, kind: Kind) -> tuple[int, Layout]:
+        target = self.layout(value, kind)
+        made = self.scratch(target.nbytes)
+        if isinstance(layout, Plain):
+            assert isinstance(target, Blocked)
+            self.zero_frame(made, target)
+            self.add(to_blocked(layout, target, slot, made))
+        else:
+            self.add(from_blocked(layout, slot, made))
+        return made, target
+
+    def _new(self) -> int:
+        self._count += 1
+        return self._count - 1
+
+    def _placed(self) -> Program:
+        """Lifetimes from the steps' arguments, then first fit."""
+        for i, step in enumerate(self.steps):
+            for slot in step.touches():
+                if slot in self._places:
+                    place = self._places[slot]
+                    place.last = max(place.last, i)
+        live: list[_Place] = []
+        top = 0
+        for place in sorted(self._places.values(), key=lambda p: p.first):
+            live = [p for p in live if p.last >= place.first]
+            for other in sorted(live, key=lambda p: p.offset):
+                if place.offset + place.nbytes <= other.offset:
+                    break
+                place.offset = max(place.offset, -(-(other.offset + other.nbytes) // ALIGNMENT) * ALIGNMENT)
+            live.append(place)
+            top = max(top, place.offset + place.nbytes)
+        places = {slot: p.offset for slot, p in self._places.items()}
+        return Program(self.steps, self._constants, places, top, self._count)
+
+
+def _copy(source: int, target: int, nbytes: int) -> Step:
+    """Bytes from one slot to another."""
+    one = Blocked((1, 1, 1, max(nbytes // 4, 1)), 1)
+    return reframe(one, one, source, target)
+
+
+def dims(value: ir.Value) -> tuple[int, ...]:
+    """The known shape of a value."""
+    assert value.shape is not None
+    return tuple(int(d) for d in value.shape.numpy())
+
+
+class Stretch:
+    """A compiled stretch as the executor calls it: plain arrays in, arrays of the caller's own out."""
+
+    def __init__(self, asm: Assembly, threads: int) -> None:
+        self.program = asm.program()
+        self.threads = threads
+        self._inputs = [(asm.outside[v], dims(v), _dtype(v)) for v in asm.given]
+        self._outputs = [(asm.results[v], dims(v), _dtype(v)) for v in asm.wanted]
+
+    def __call__(self, xp: Any, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
+        arrays = [np.ascontiguousarray(x, dtype) for x, (_, _, dtype) in zip(inputs, self._inputs, strict=True)]
+        results = [np.empty(shape, dtype) for _, shape, dtype in self._outputs]
+        addresses = {slot: x.ctypes.data for x, (slot, _, _) in zip(arrays, self._inputs, strict=True)}
+        addresses |= {slot: y.ctypes.data for y, (slot, _, _) in zip(results, self._outputs, strict=True)}
+        self.program.run(addresses, self.threads)
+        return tuple(results)
+
+
+def _dtype(value: ir.Value) -> np.dtype:
+    assert value.dtype is not None
+    return numpy_dtype(value.dtype.value)

@@ -1,0 +1,264 @@
+"""Direct convolution: machine code for one group of blocks of output channels.
+
+    task → image, unit (a group of blocks of output channels), chunk (rows, or a part of a row)
+    for each tile of the chunk:
+        sums[position, block] = bias[block]
+        for each tap (offset in bytes from the first number under the tile's window; see `conv_pack`):
+            for each of the `run` numbers that follow it:
+                sums[position, block] += x[offset + position] · w[next block of weights]
+        y = epilogue(sums)
+
+The taps make input channels, rows and columns of the kernel one loop for every layout of x. If the weights of a unit
+are too many for the cache, the taps are divided, and all tiles of the chunk are passed for each part, with the sums
+waiting in y.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from ..emit import FLOAT, INT, INT32, Function, Type, Value, Variable, vector
+from ..program import Kernel
+from .conv_tiles import Tiling
+from .epilogues import Epilogue
+from .frames import FRAME_FIELDS, zero_frame
+
+__all__ = ["UNIT_FIELDS", "Direct", "kernel"]
+
+UNIT_FIELDS = ("taps", "x", "weights", "bias", "block", "low", "high", "stop")
+"""A row of the table of units: offsets in bytes of its taps in the table, of its channels in an image of x, of its
+weights and its bias; its first block of y; among the channels of its blocks, which are its own (low … high − 1) and
+which it writes (low … stop − 1), those that are not its own as zeros."""
+
+FIELDS = (
+    *("x", "weights", "bias", "table", "y", "residual"),
+    *("units", "unit_every", "unit_count", "image_every", "image_count", "chunk_every", "chunk_count"),
+    *("column_chunks", "chunk_rows", "chunk_columns", "height", "width", "taps", "taps_together", "run"),
+    *("x_origin", "x_image", "x_row", "y_origin", "y_image", "y_plane", "y_row"),
+    *("residual_origin", "residual_image", "residual_plane", "residual_row"),
+)
+
+
+@dataclass(frozen=True)
+class Direct:
+    """What the machine code is specialised for.
+
+    Attributes:
+        column_step, row_step: bytes of x from one position of a tile to the next.
+        single: every tap is one number, `run` is 1.
+        divided: the taps are passed in parts.
+        lanes_written: all lanes of a block; all, those beyond the last channel as zeros; or only those of the group.
+        framed: y has a frame.
+    """
+
+    lanes: int
+    tiling: Tiling
+    column_step: int
+    row_step: int
+    single: bool
+    divided: bool
+    lanes_written: Literal["all", "zeros", "own"]
+    framed: bool
+    epilogue: Epilogue
+
+    @property
+    def name(self) -> str:
+        t = self.tiling
+        tile = f"{t.blocks}x{t.rows}x{t.columns}_{t.last_rows}x{t.last_columns}"
+        flags = "".join(
+            letter for letter, on in zip("sdf", (self.single, self.divided, self.framed), strict=True) if on
+        )
+        return (
+            f"conv{self.lanes}_{tile}_{self.column_step}_{self.row_step}_{flags}_{self.lanes_written}"
+            f"_{self.epilogue.name}"
+        )
+
+
+@cache
+def kernel(spec: Direct) -> Kernel:
+    """The machine code."""
+    f = Function(spec.name, [*FIELDS, *FRAME_FIELDS])
+    _Emitter(f, spec).emit()
+    return Kernel(f.name, f.text(), tuple(f.fields))
+
+
+class _Emitter:
+    """Fills the function of one kernel."""
+
+    def __init__(self, f: Function, spec: Direct) -> None:
+        self.f, self.spec, self.tiling = f, spec, spec.tiling
+        self.kind: Type = vector(FLOAT, spec.lanes)
+        self.number: dict[str, Value] = {name: f.number(name) for name in FIELDS[6:]}
+        self.image, self.unit, self.chunk = (
+            (f.task // self.number[f"{what}_every"]) % self.number[f"{what}_count"]
+            for what in ("image", "unit", "chunk")
+        )
+        self.table = f.pointer("table")
+        row = self.table + (self.number["units"] + self.unit * (8 * len(UNIT_FIELDS)))
+        self.own = {name: f.load(INT, row + 8 * i) for i, name in enumerate(UNIT_FIELDS)}
+        self.taps = self.table + self.own["taps"]
+        self.x = f.pointer("x") + (self.number["x_origin"] + self.image * self.number["x_image"] + self.own["x"])
+        self.w = f.pointer("weights") + self.own["weights"]
+        self.y = self._plane("y")
+        self.residual = self._plane("residual") if spec.epilogue.residual else None
+        bias = f.pointer("bias") + self.own["bias"]
+        self.bias = [self._weight(bias, block) for block in range(self.tiling.blocks)]
+        self.keep, self.write = self._masks()
+
+    def _plane(self, name: str) -> Value:
+        """The address of position (0, 0) of the unit's first block."""
+        n = self.number
+        offset = n[f"{name}_origin"] + self.image * n[f"{name}_image"] + self.own["block"] * n[f"{name}_plane"]
+        return self.f.pointer(name) + offset
+
+    def _weight(self, pointer: Value, block: int) -> Value:
+        return self.f.load(self.kind, pointer + block * self.kind.size, align=self.kind.size)
+
+    def _masks(self) -> tuple[list[Value], list[Value]]:
+        """Of each block: which lanes hold results, which are written."""
+        f, lanes = self.f, self.spec.lanes
+        if self.spec.lanes_written == "all":
+            return [], []
+        low, high, stop = (f.convert(self.own[name], INT32) for name in ("low", "high", "stop"))
+        kind = vector(INT32, lanes)
+        keep, write = [], []
+        for block in range(self.tiling.blocks):
+            numbers = ", ".join(f"i32 {block * lanes + lane}" for lane in range(lanes))
+            lane = Value(f, kind, f"<{numbers}>")
+            ours = lane >= low
+            keep.append(ours & (lane < high))
+            write.append(ours & (lane < stop))
+        return keep, write
+
+    def emit(self) -> None:
+        f, n, t = self.f, self.number, self.tiling
+        rows, columns = self.chunk // n["column_chunks"], self.chunk % n["column_chunks"]
+        first_row, first_column = rows * n["chunk_rows"], columns * n["chunk_columns"]
+        stop_row = f.minimum(first_row + n["chunk_rows"], n["height"])
+        stop_column = f.minimum(first_column + n["chunk_columns"], n["width"])
+        down = self._pieces(first_row, stop_row, t.rows, t.last_rows)
+        along = self._pieces(first_column, stop_column, t.columns, t.last_columns)
+        if self.spec.divided:
+            with f.range(0, n["taps"], n["taps_together"]) as k:
+                self._sweep(down, along, k, f.minimum(k + n["taps_together"], n["taps"]))
+        else:
+            self._sweep(down, along, f.value(0, INT), n["taps"])
+        if self.spec.framed:
+            with f.when(columns.equals(0)):
+                self._frame(first_row, stop_row)
+
+    def _pieces(self, first: Value, stop: Value, size: int, last: int) -> list[tuple[Value, Value, int]]:
+        """Where tiles of a size begin, where they end."""
+        if not last:
+            return [(first, stop, size)]
+        middle = first + (stop - first) // size * size
+        return [(first, middle, size), (middle, stop, last)]
+
+    def _sweep(self, down: list, along: list, tap: Value, stop: Value) -> None:
+        """All tiles, for the taps from `tap` on."""
+        for top, bottom, rows in down:
+            with self.f.range(top, bottom, rows) as i:
+                for left, right, columns in along:
+                    with self.f.range(left, right, columns) as j:
+                        self._tile(i, j, rows, columns, tap, stop)
+
+    def _tile(self, i: Value, j: Value, rows: int, columns: int, tap: Value, stop: Value) -> None:
+        f, n, spec, blocks = self.f, self.number, self.spec, self.tiling.blocks
+        places = [(r, c) for r in range(rows) for c in range(columns)]
+        y = [self._address(self.y, "y", i, j, block) for block in range(blocks)]
+        sums = {(p, b): f.variable(self.kind) for p in places for b in range(blocks)}
+        self._start(sums, y, tap)
+        x = self.x + (i * n["x_row"] + j * spec.column_step)
+        offsets = [r * spec.row_step + c * spec.column_step for r, c in places]
+        w = f.variable(self.w.type, self.w + tap * n["run"] * (blocks * self.kind.size))
+        with f.range(tap, stop) as k:
+            window = x + f.load(INT, self.taps + k * 8)
+            if spec.single:
+                self._multiply(sums, window, w, offsets)
+            else:
+                with f.range(n["run"]) as c:
+                    self._multiply(sums, window + c * 4, w, offsets)
+        self._finish(sums, y, i, j, stop)
+
+    def _multiply(self, sums: dict, x: Value, w: Variable, offsets: list[int]) -> None:
+        """One number under each position, times one vector of weights of each block."""
+        f, blocks, at = self.f, self.tiling.blocks, w.get()
+        weights = [self._weight(at, block) for block in range(blocks)]
+        w.set(at + blocks * self.kind.size)
+        for index, ((_, block), total) in enumerate(sums.items()):
+            if block == 0:
+                spread = f.splat(f.load(FLOAT, x + offsets[index // blocks]), self.spec.lanes)
+            total.set(f.fma(spread, weights[block], total.get()))
+
+    def _address(self, plane: Value, name: str, i: Value, j: Value, block: int) -> Value:
+        n = self.number
+        return plane + (i * n[f"{name}_row"] + j * self.kind.size + n[f"{name}_plane"] * block)
+
+    def _place(self, pointers: list[Value], name: str, place: tuple[int, int], block: int) -> Value:
+        row, column = place
+        at = pointers[block] + self.number[f"{name}_row"] * row if row else pointers[block]
+        return at + column * self.kind.size
+
+    def _start(self, sums: dict, y: list[Value], tap: Value) -> None:
+        def from_bias() -> None:
+            for (_, block), total in sums.items():
+                total.set(self.bias[block])
+
+        def from_y() -> None:
+            for (place, block), total in sums.items():
+                total.set(self.f.load(self.kind, self._place(y, "y", place, block), align=self.kind.size))
+
+        self._either(tap.equals(0), from_bias, from_y)
+
+    def _finish(self, sums: dict, y: list[Value], i: Value, j: Value, stop: Value) -> None:
+        def to_y() -> None:
+            for (place, block), total in sums.items():
+                self.f.store(total.get(), self._place(y, "y", place, block), align=self.kind.size)
+
+        def through_epilogue() -> None:
+            others: list[Value] = []
+            if self.residual is not None:
+                others = [
+                    self._address(self.residual, "residual", i, j, block) for block in range(self.tiling.blocks)
+                ]
+            for (place, block), total in sums.items():
+                other = None
+                if others:
+                    at = self._place(others, "residual", place, block)
+                    other = self.f.load(self.kind, at, align=self.kind.size)
+                result = self.spec.epilogue.emit(self.f, total.get(), other)
+                self._store(result, self._place(y, "y", place, block), block)
+
+        self._either(stop.equals(self.number["taps"]), through_epilogue, to_y)
+
+    def _store(self, result: Value, at: Value, block: int) -> None:
+        if self.keep:
+            result = self.f.select(self.keep[block], result, 0.0)
+        if self.spec.lanes_written == "own":
+            self.f.store_lanes(result, at, self.write[block])
+        else:
+            self.f.store(result, at, align=self.kind.size)
+
+    def _either(self, condition: Value, then: Callable[[], None], otherwise: Callable[[], None]) -> None:
+        """Only `then` if the taps are not divided."""
+        if not self.spec.divided:
+            then()
+            return
+        with self.f.when(condition):
+            then()
+        with self.f.when(condition.equals(0)):
+            otherwise()
+
+    def _frame(self, first: Value, stop: Value) -> None:
+        """By the unit to which the first lane of a block belongs."""
+        f = self.f
+        for block in range(self.tiling.blocks):
+            plane = self.y + self.number["y_plane"] * block
+            if block or self.spec.lanes_written != "own":
+                zero_frame(f, plane, self.spec.lanes, first, stop)
+            else:
+                with f.when(self.own["low"].equals(0)):
+                    zero_frame(f, plane, self.spec.lanes, first, stop)

@@ -1,0 +1,135 @@
+"""Direct convolution: steps, and how their work is divided into tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..host import host
+from ..layouts import Blocked, Plain
+from ..program import NO_SLOT, Step
+from .conv_direct import UNIT_FIELDS, Direct, kernel
+from .conv_pack import Part, flat, own_lanes, parts, walk
+from .conv_problem import Convolution
+from .epilogues import Epilogue
+from .frames import frame_arguments, framed, pad_step
+
+__all__ = ["direct_steps", "rows_apart"]
+
+TASK_FLOPS = 1_500_000
+"""Of one task at least, some ten microseconds."""
+MOST_TASKS = 64
+"""Enough for an even division among many threads."""
+
+
+def rows_apart(problem: Convolution, residual: Blocked | None) -> bool:
+    """Are planes passed row by row?"""
+    return not flat(problem) or (residual is not None and framed(residual))
+
+
+def direct_steps(
+    problem: Convolution, slots: Mapping[str, int], epilogue: Epilogue, residual: Blocked | None
+) -> list[Step]:
+    """One step per number of blocks that units have; before them one that frames a plain x where padding asks for it."""
+    if 0 in problem.y.shape:
+        return []
+    made = []
+    x = slots["x"]
+    if problem.padded and isinstance(problem.x, Plain):
+        made.append(pad_step(problem.x, problem.source, x, slots["scratch"]))
+        x = slots["scratch"]
+    apart = rows_apart(problem, residual)
+    return made + [_step(problem, part, apart, {**slots, "x": x}, epilogue, residual) for part in parts(problem, apart)]
+
+
+def _step(
+    problem: Convolution,
+    part: Part,
+    apart: bool,
+    slots: Mapping[str, int],
+    epilogue: Epilogue,
+    residual: Blocked | None,
+) -> Step:
+    source, y, steps, tiling = problem.source, problem.y, walk(problem), part.tiling
+    images, channels, height, width = y.shape
+    blocks = sum(unit.blocks for unit in part.units)
+    flops = 2 * images * height * width * blocks * y.lanes * problem.inputs * problem.kernel[0] * problem.kernel[1]
+    tap_bytes = 4 * y.lanes * tiling.blocks * steps.run
+    if not apart:
+        height, width = 1, height * width
+    together = max(1, host().l2 // 4 // tap_bytes)
+    divided = together < steps.taps and not own_lanes(problem) and height * width > tiling.rows * tiling.columns
+    x_row = problem.strides[0] * source.row
+    spec = Direct(
+        lanes=y.lanes,
+        tiling=tiling,
+        column_step=problem.strides[1] * source.pixel,
+        row_step=x_row if tiling.rows > 1 else 0,
+        single=steps.run == 1,
+        divided=divided,
+        lanes_written="own" if own_lanes(problem) else "zeros" if channels % y.lanes else "all",
+        framed=framed(y),
+        epilogue=epilogue,
+    )
+    chunk_rows, chunk_columns = _chunk(part, images, height, width, flops)
+    row_chunks, column_chunks = -(-height // chunk_rows), -(-width // chunk_columns)
+    chunks = row_chunks * column_chunks
+    every = _order(problem, part, images, chunks)
+    start = source.origin - problem.pads[0] * source.row - problem.pads[1] * source.pixel
+    arguments = {
+        **{name: slots[name] for name in ("x", "weights", "bias", "table", "y")},
+        "residual": slots["residual"] if residual else NO_SLOT,
+        "units": part.first * 8 * len(UNIT_FIELDS),
+        **every,
+        "column_chunks": column_chunks,
+        "chunk_rows": chunk_rows,
+        "chunk_columns": chunk_columns,
+        "height": height,
+        "width": width,
+        "taps": steps.taps,
+        "taps_together": together,
+        "run": steps.run,
+        "x_origin": start,
+        "x_image": source.image,
+        "x_row": x_row,
+        **_plane("y", y),
+        **_plane("residual", residual),
+        **frame_arguments(y),
+    }
+    label = f"conv {problem.kernel[0]}×{problem.kernel[1]}"
+    return Step(kernel(spec), arguments, images * len(part.units) * chunks, flops, label)
+
+
+def _plane(name: str, layout: Blocked | None) -> dict[str, int]:
+    if layout is None:
+        return {f"{name}_{what}": 0 for what in ("origin", "image", "plane", "row")}
+    sizes = {"origin": layout.origin, "image": layout.image, "plane": layout.plane, "row": layout.row}
+    return {f"{name}_{what}": size for what, size in sizes.items()}
+
+
+def _chunk(part: Part, images: int, height: int, width: int, flops: int) -> tuple[int, int]:
+    """Rows and columns of a task, multiples of a tile's."""
+    tiling = part.tiling
+    wanted = min(MOST_TASKS, flops // TASK_FLOPS)
+    pieces = max(1, wanted // (images * len(part.units)))
+    down = -(-height // tiling.rows)
+    if down > 1:
+        return -(-down // min(pieces, down)) * tiling.rows, width
+    along = -(-width // tiling.columns)
+    return height, -(-along // min(pieces, along)) * tiling.columns
+
+
+def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[str, int]:
+    """Which of unit, image and chunk changes from task to task, which seldom: what is read again should be in the cache."""
+    units, steps = len(part.units), walk(problem)
+    weights = 4 * problem.lanes * part.tiling.blocks * steps.run * steps.taps * units
+    weights_again = (images * chunks - 1) * weights if weights > host().l2 // 2 else 0
+    x_again = (units - 1) * problem.source.nbytes
+    if x_again < weights_again:
+        order = (("chunk", chunks), ("image", images), ("unit", units))
+    else:
+        order = (("unit", units), ("chunk", chunks), ("image", images))
+    made, every = {}, 1
+    for name, count in order:
+        made |= {f"{name}_every": every, f"{name}_count": count}
+        every *= count
+    return made

@@ -1,0 +1,98 @@
+"""Kernels that pack the right operand of a product into panels, and the pieces that packing is made of.
+
+    panel p of B[k, n]:  packed[p, i, j] = B[i, p·width + j]   for 0 ≤ i < k, 0 ≤ j < width
+
+so that the product reads memory in order. Columns beyond n hold anything finite that B holds, or zero: what is computed
+from them is never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from ..emit import INT, INT32, Function, Operand, Type, Value, vector
+from ..program import Kernel
+
+__all__ = ["below", "pack_columns", "pack_rows", "transpose"]
+
+TOGETHER = 8
+"""So many panels are written at once, for each row of B is read in longer stretches then."""
+
+
+def below(f: Function, count: Value, lanes: int) -> Value:
+    """The mask of the lanes 0 … count − 1."""
+    kind = vector(INT32, lanes)
+    order = Value(f, kind, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">")
+    return order < f.convert(count, INT32)
+
+
+def transpose(f: Function, rows: Sequence[Value]) -> list[Value]:
+    """n registers of n lanes, n a power of two: lane j of register i becomes lane i of register j."""
+    found, n = list(rows), len(rows)
+    distance = n // 2
+    while distance:
+        low = [j if not j & distance else n + j - distance for j in range(n)]
+        high = [j + distance if not j & distance else n + j for j in range(n)]
+        for i in (i for i in range(n) if not i & distance):
+            a, b = found[i], found[i + distance]
+            found[i], found[i + distance] = f.shuffle(a, b, low), f.shuffle(a, b, high)
+        distance //= 2
+    return found
+
+
+def smaller(f: Function, a: Value, b: Operand) -> Value:
+    return f.minimum(a, f.value(b, INT))
+
+
+@cache
+def pack_rows(type: Type, lanes: int, vectors: int) -> Kernel:
+    """Packs B[k, n] as it lies. A task packs the panels of one chunk; tasks = batch · chunks."""
+    fields = ["b", "packed", "k", "n", "panels", "chunks", "b_batch", "packed_batch"]
+    f = Function(f"gemm_pack_rows_{type}_{lanes}x{vectors}", fields)
+    size, register, width = type.nbytes, vector(type, lanes), lanes * vectors
+    k, n, panels, chunks = (f.number(name) for name in ("k", "n", "panels", "chunks"))
+    batch, chunk = f.task // chunks, f.task % chunks
+    source = f.pointer("b") + batch * f.number("b_batch")
+    target = f.pointer("packed") + batch * f.number("packed_batch")
+    first, end = chunk * panels // chunks, (chunk + 1) * panels // chunks
+    full = n // width
+    panel = k * (width * size)
+    with f.range(first, end, TOGETHER) as p:
+        stop = smaller(f, p + TOGETHER, end)
+        with f.range(k) as i:
+            row, there = source + i * n * size, target + i * (width * size)
+            with f.range(p, smaller(f, stop, full)) as q:
+                for j in range(vectors):
+                    x = f.load(register, row + (q * width + j * lanes) * size)
+                    f.store(x, there + q * panel + j * lanes * size, register.size)
+            with f.when(full < stop):
+                for j in range(vectors):
+                    column = full * width + j * lanes
+                    x = f.load_lanes(register, row + column * size, below(f, n - column, lanes))
+                    f.store(x, there + full * panel + j * lanes * size, register.size)
+    return Kernel(f.name, f.text(), tuple(f.fields))
+
+
+@cache
+def pack_columns(type: Type, lanes: int, vectors: int) -> Kernel:
+    """Packs B given as its transpose [n, k]. Tasks as in `pack_rows`."""
+    fields = ["b", "packed", "k", "n", "panels", "chunks", "b_batch", "packed_batch"]
+    f = Function(f"gemm_pack_columns_{type}_{lanes}x{vectors}", fields)
+    size, register, width = type.nbytes, vector(type, lanes), lanes * vectors
+    k, n, panels, chunks = (f.number(name) for name in ("k", "n", "panels", "chunks"))
+    batch, chunk = f.task // chunks, f.task % chunks
+    source = f.pointer("b") + batch * f.number("b_batch")
+    target = f.pointer("packed") + batch * f.number("packed_batch")
+    whole = k - k % lanes
+    with f.range(chunk * panels // chunks * vectors, (chunk + 1) * panels // chunks * vectors) as g:
+        there = target + (g // vectors) * k * (width * size) + (g % vectors) * (lanes * size)
+        columns = [source + smaller(f, g * lanes + j, n - 1) * k * size for j in range(lanes)]
+        with f.range(0, whole, lanes) as i:
+            block = transpose(f, [f.load(register, column + i * size) for column in columns])
+            for r, x in enumerate(block):
+                f.store(x, there + (i + r) * (width * size), register.size)
+        with f.range(whole, k) as i:
+            for j, column in enumerate(columns):
+                f.store(f.load(type, column + i * size), there + i * (width * size) + j * size)
+    return Kernel(f.name, f.text(), tuple(f.fields))
