@@ -1,0 +1,94 @@
+"""The stretches of a graph that the native engine computes, each put into one node.
+
+Nodes are taken in order. A stretch grows while nodes can be lowered; one that cannot ends it. A stretch too small to be
+worth the way in and out stays as it is.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+from ...ops.registry import Operator
+from ...plan import OPERATOR
+from .assembly import Assembly, Op, Stretch
+from .operators import Convolve, op_of
+
+__all__ = ["DOMAIN", "lower"]
+
+DOMAIN = "striate.native"
+
+WORTH = ("Conv", "Gemm", "MatMul")
+"""A stretch must hold one of these."""
+
+
+def lower(model: ir.Model, threads: int) -> bool:
+    """Replaces stretches of a model whose shapes are known by nodes of `DOMAIN`, in place."""
+    graph = model.graph
+    changed = False
+    for nodes in _stretches(graph):
+        if any(node.op_type in WORTH for node in nodes):
+            _replace(graph, nodes, threads)
+            changed = True
+    if changed:
+        graph.opset_imports[DOMAIN] = 1
+        for name in [n for n, v in graph.initializers.items() if not v.uses() and not v.is_graph_output()]:
+            if not graph.initializers[name].is_graph_input():
+                graph.initializers.pop(name)
+    return changed
+
+
+def _stretches(graph: ir.Graph) -> list[list[ir.Node]]:
+    found: list[list[ir.Node]] = [[]]
+    for node in graph:
+        if op_of(node) is not None:
+            found[-1].append(node)
+        elif found[-1]:
+            found.append([])
+    return [nodes for nodes in found if nodes]
+
+
+def _replace(graph: ir.Graph, nodes: list[ir.Node], threads: int) -> None:
+    inside = set(nodes)
+    wanted = [v for n in nodes for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
+    ops = _merged(nodes, set(wanted))
+    made = {op.output for op in ops}
+    given = list(dict.fromkeys(v for op in ops for v in op.inputs if v not in made))
+    stretch = Stretch(Assembly(ops, given, wanted), threads)
+    label = f"native {nodes[0].name or nodes[0].op_type} … {nodes[-1].name or nodes[-1].op_type}"
+    operator = Operator(DOMAIN, "Stretch", 1, stretch.__call__)
+    node = ir.node("Stretch", given, domain=DOMAIN, num_outputs=len(wanted), name=label)
+    node.meta[OPERATOR] = operator
+    graph.insert_after(nodes[-1], node)
+    for old, new in zip(wanted, node.outputs, strict=True):
+        name, old.name = old.name, None
+        new.name, new.type, new.shape = name, old.type, old.shape
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+    graph.remove(list(reversed(nodes)), safe=False)
+
+
+def _merged(nodes: list[ir.Node], wanted: set[ir.Value]) -> list[Op]:
+    """The ops of some nodes, activations and additions taken into the convolutions before them."""
+    ops: list[Op] = []
+    producer: dict[ir.Value, int] = {}
+    for node in nodes:
+        if not _merge(node, ops, producer, wanted):
+            op = op_of(node)
+            assert op is not None
+            ops.append(op)
+            producer[op.output] = len(ops) - 1
+    return ops
+
+
+def _merge(node: ir.Node, ops: list[Op], producer: dict[ir.Value, int], wanted: set[ir.Value]) -> bool:
+    """Tries to put a node into the op that computes one of its inputs, the latest first."""
+    values = [v for v in node.inputs if v is not None]
+    candidates = sorted((v for v in values if v in producer), key=lambda v: -producer[v])
+    for value in candidates[:1]:
+        op = ops[producer[value]]
+        if not isinstance(op, Convolve) or value in wanted or len(value.uses()) != 1:
+            continue
+        other = next((v for v in values if v is not value), None)
+        if op.merge(node, other if len(values) == 2 else None):
+            producer[op.output] = producer.pop(value)
+            return True
+    return False
