@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+    from ..trainer import Model
+
 __all__ = ["describe", "summary"]
 
 FEW = 60
 """Graphs of fewer nodes are listed node by node."""
+Key = Literal["macs", "memory", "params"]
 
 
 def summary(
@@ -22,134 +26,179 @@ def summary(
     nodes: Annotated[
         bool | None, typer.Option(help="List every node of an ONNX file. Default: if it has fewer than 60.")
     ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--shape", help="`NAME=1x3x224x224` fixes what an input leaves open; repeatable.", metavar="NAME=SHAPE"
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="The size of open first dimensions. Default: 1, figures per example.")
+    ] = None,
+    sort: Annotated[Key | None, typer.Option(help="List the nodes by this, largest first.")] = None,
+    top: Annotated[int | None, typer.Option(min=1, help="List only so many nodes; the largest by MACs.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything to this file as JSON.", metavar="FILE")
+    ] = None,
+    graph: Annotated[
+        bool, typer.Option("--graph", help="Of an architecture or .striate file: its ONNX graph, node by node.")
+    ] = False,
 ) -> None:
-    """Shows what is in a model: layers and parameters, or inputs, outputs and operators.
+    """Shows what is in a model and what it costs: shapes, parameters, multiply-accumulates, memory, receptive fields.
+
+    Nothing is run. An ONNX file may hold operators that Striate cannot run, and its external weights may be missing.
 
     Examples:
 
         striate summary lenet5
 
-        striate summary run/lenet5.striate
+        striate summary run/lenet5.striate --graph
 
-        striate summary lenet5.onnx
+        striate summary resnet50.onnx --top 10 --sort memory
+
+        striate summary detector.onnx --shape image=1x3x640x640 --json detector.json
     """
-    from .console import facts, show
+    from ..runtime.errors import InvalidInput
     from .sources import checked_file, load_model
 
+    shapes = _shapes(shape or ())
     if model.endswith(".onnx"):
-        describe(checked_file(model), nodes=nodes)
+        describe(checked_file(model), nodes=nodes, shapes=shapes, batch=batch, sort=sort, top=top, json_file=json_file)
         return
+    wants_graph = shapes or nodes is not None or any(v is not None for v in (batch, sort, top, json_file))
+    if wants_graph and not graph:
+        raise InvalidInput(f"{model}: is no ONNX file; add --graph to see the nodes and costs of its graph")
     made = load_model(model)
+    if graph:
+        _describe_graph(made, nodes=nodes, shapes=shapes, batch=batch, sort=sort, top=top, json_file=json_file)
+        return
     made.summary()
-    if made.training_facts:
-        show(facts("Training", {k: _short(v) for k, v in made.training_facts.items()}))
+    _show_facts("Training", made.training_facts)
 
 
-def describe(path: Path, *, nodes: bool | None = False, untrained: bool = False) -> None:
-    """Prints what an ONNX file holds, be it that Striate cannot run it.
+def describe(
+    path: Path,
+    *,
+    nodes: bool | None = False,
+    untrained: bool = False,
+    name: str = "",
+    shapes: dict[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    sort: Key | None = None,
+    top: int | None = None,
+    json_file: Path | None = None,
+) -> None:
+    """Prints what an ONNX file holds and what it costs, be it that Striate cannot run it.
 
     Args:
         nodes: whether to list every node; None: if there are few.
         untrained: say that the weights are only random numbers.
+        name: what to call it instead of the path.
+        shapes: input → shape; see `striate.runtime.cost.analyse`.
+        batch: for open first dimensions.
+        sort, top: which nodes are listed, and how many.
+        json_file: where to write all of it.
     """
-    from .console import facts, grid, say, show
+    from ..runtime import cost
+    from .console import say, show
+    from .tables import costs, facts_of, largest, node_table, printable, value_table
 
     model, problem = _read(path)
-    graph = model.graph
-    weights = [v.const_value for v in graph.initializers.values() if v.const_value is not None]
-    held = {
-        "file": f"{path}, {path.stat().st_size:,} bytes",
-        "graph": graph.name or "–",
-        "producer": f"{model.producer_name or '–'} {model.producer_version or ''}".strip(),
-        "opset": ", ".join(f"{domain or 'ai.onnx'} {version}" for domain, version in graph.opset_imports.items()),
-        "IR version": model.ir_version,
-        "parameters": f"{sum(w.size for w in weights):,}",
-        "nodes": f"{len(graph):,}: " + ", ".join(_operators(model)),
-    }
+    report = cost.analyse(model, shapes, batch)
+    header = {"file": f"{name or path}, {path.stat().st_size:,} bytes", **facts_of(model)}
     if untrained:
-        held["weights"] = "untrained: random numbers"
-    show(facts("", held))
+        header["weights"] = "untrained: random numbers"
+    show(costs(header, report))
     if problem:
-        say(f"Striate cannot run this model: {problem}", "yellow")
-    values = [("input", v) for v in graph.inputs if v.name not in graph.initializers]
-    values += [("output", v) for v in graph.outputs]
-    columns = {"": "left", "name": "left", "dtype": "left", "shape": "left"}
-    show(grid("", columns, [(kind, v.name, _dtype(v), _shape(v)) for kind, v in values]))
-    if nodes or (nodes is None and len(graph) < FEW):
-        columns = {"node": "left", "operator": "left", "output": "left", "parameters": "right"}
-        show(grid("", columns, _nodes(model)))
-    if model.metadata_props:
-        show(facts("Metadata", {k: _short(v) for k, v in model.metadata_props.items()}))
+        say(f"Striate cannot run this model: {printable(problem)}", "yellow")
+    for note in report.notes:
+        say(f"note: {printable(note)}", "yellow")
+    show(value_table(report))
+    chosen = sort is not None or top is not None
+    if nodes is not False and (nodes or chosen or len(model.graph) < FEW):
+        _list(node_table(_chosen(report, sort, top), len(report.nodes)))
+    elif len([n for n in report.nodes if n.macs and not n.inside]) > 1:
+        show(largest(report))
+    _show_facts("Metadata", model.metadata_props)
+    if json_file is not None:
+        _write(json_file, {"model": header, "problem": problem, "metadata": dict(model.metadata_props)}, report)
+
+
+def _describe_graph(made: Model, **options: Any) -> None:
+    """Through the file that `striate export` would write."""
+    from tempfile import TemporaryDirectory
+
+    from ..exporter import export
+
+    with TemporaryDirectory() as folder:
+        path = export(made, Path(folder) / "graph.onnx")
+        describe(path, name=f"{made.name} as ONNX", **options)
+
+
+def _shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """`x=1x3x224x224` and the like, by input; names may hold `=`."""
+    from ..runtime.errors import InvalidInput
+
+    made: dict[str, tuple[int, ...]] = {}
+    for text in given:
+        name, _, size = text.rpartition("=")
+        parts = [part.strip() for part in size.lower().replace("×", "x").replace(",", "x").split("x")]
+        if not name or not all(part.isascii() and part.isdigit() and len(part) < 12 for part in parts):
+            raise InvalidInput(f"--shape {text!r} does not fit; expected NAME=SHAPE such as x=1x3x224x224")
+        if name in made:
+            raise InvalidInput(f"--shape gives input {name!r} twice")
+        made[name] = tuple(int(part) for part in parts)
+    return made
+
+
+def _chosen(report: Any, sort: Key | None, top: int | None) -> list[Any]:
+    if sort is None and top is None:
+        return list(report.nodes)
+    by = {"macs": "macs", "memory": "bytes_out", "params": "parameters", None: "macs"}[sort]
+    return list(report.largest(top or len(report.nodes), by))
 
 
 def _read(path: Path) -> tuple[ir.Model, str]:
-    """The model, and why Striate cannot run it, if so."""
-    from ..runtime.errors import UnsupportedOperator
-    from ..runtime.reader import read
+    """The model, and why Striate cannot run it, if so; weights in external files need not be there."""
+    from ..runtime.errors import EmptyModel, InvalidModel, NotAModel, UnsupportedOperator
+    from ..runtime.reader import DEFAULT_LIMITS, read
 
     try:
         return read(path), ""
-    except UnsupportedOperator as error:
+    except (NotAModel, EmptyModel):
+        raise
+    except (InvalidModel, UnsupportedOperator) as error:
         import onnx
         import onnx_ir as ir
 
+        from ..runtime.graph_checks import normalise
+
         try:
-            return ir.from_proto(onnx.load(path, load_external_data=False)), str(error)
+            proto = onnx.load(path, load_external_data=False)
+            normalise(proto, repr(str(path)), DEFAULT_LIMITS)
+            return ir.from_proto(proto), str(error)
         except Exception:
             raise error from None
 
 
-def _operators(model: ir.Model) -> list[str]:
-    """`3 Conv` and the like, most frequent first, with a remark where there is no kernel."""
-    counts = Counter((node.domain, node.op_type, _can_run(model, node)) for node in model.graph)
-    return [
-        f"{count} {f'{domain}.' if domain else ''}{name}{'' if can else ' (not supported)'}"
-        for (domain, name, can), count in counts.most_common()
-    ]
+def _list(lines: Sequence[str]) -> None:
+    """Lines already as wide as the screen."""
+    print("\n".join(lines))
 
 
-def _can_run(model: ir.Model, node: ir.Node) -> bool:
-    from onnx import defs
+def _show_facts(title: str, pairs: Any) -> None:
+    from .console import facts, show
+    from .tables import printable
 
-    from ..runtime.ops import registry
-
-    version = model.graph.opset_imports.get(node.domain, 0)
-    if node.op_identifier() in model.functions or registry.find(node.domain, node.op_type, version) is not None:
-        return True
-    try:
-        schema: Any = defs.get_schema(node.op_type, version, node.domain)
-    except defs.SchemaError:
-        return False
-    bodies = (*schema.function_opset_versions, *schema.context_dependent_function_opset_versions)
-    return any(body <= version for body in bodies)
+    if pairs:
+        show(facts(title, {printable(k): printable(_short(v)) for k, v in pairs.items()}))
 
 
-def _nodes(model: ir.Model) -> list[tuple[str, str, str, str]]:
-    """Name, operator, shape of the first output, parameters of every node."""
-    from contextlib import suppress
+def _write(path: Path, head: dict[str, Any], report: Any) -> None:
+    from ..runtime.files import atomic_write
 
-    from ..runtime.inference import annotate
-
-    rows = []
-    for node in model.graph:
-        with suppress(Exception):
-            annotate(node, model.graph.opset_imports[node.domain])
-        weights = {v.name: v.const_value for v in node.inputs if v is not None and v.is_initializer()}
-        count = sum(w.size for w in weights.values() if w is not None)
-        shape = _shape(node.outputs[0]) if node.outputs else "–"
-        first = node.outputs[0].name if node.outputs else ""
-        rows.append((node.name or first or "–", node.op_type, shape, f"{count:,}" if count else ""))
-    return rows
-
-
-def _dtype(value: Any) -> str:
-    return "–" if value.dtype is None else value.dtype.name.lower()
-
-
-def _shape(value: Any) -> str:
-    if value.shape is None:
-        return "–"
-    return "×".join(str(d) if isinstance(d, int) else d.value or "?" for d in value.shape) or "scalar"
+    content = {**head, **report.as_dict()}
+    atomic_write(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "surrogateescape"))
 
 
 def _short(value: Any) -> str:
