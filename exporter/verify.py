@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +63,8 @@ class Report:
     path: str
     against: str
     rows: tuple[Row, ...]
+    theirs: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
+    """The other runtime's outputs."""
 
     def ok(self, tolerance: float = 1e-5) -> bool:
         """Whether shapes and dtypes agree and every |ours − theirs| ≤ tolerance · (1 + |theirs|)."""
@@ -110,7 +112,8 @@ def verify(
     Args:
         path: an `.onnx` file.
         inputs: arrays by name; random valid ones if None.
-        against: `onnxruntime`, or `reference` for the evaluator inside the onnx package.
+        against: `onnxruntime`; `reference` for the evaluator inside the onnx package; `float64` for our own kernels on
+            the model widened to float64 (what they compute is rounded to the dtype of the output).
         samples: the size of open batch dimensions in random inputs.
         seed: of the random inputs.
 
@@ -129,8 +132,15 @@ def verify(
     feeds = dict(inputs) if inputs is not None else random_inputs(session, samples=samples, seed=seed)
     ours = session.run(None, feeds)
     theirs = _RUNNERS[against](file, feeds, names)
+    if against == "float64":
+        theirs = [_narrowed(np.asarray(b), np.asarray(a).dtype) for a, b in zip(ours, theirs, strict=True)]
     rows = tuple(compare(n, np.asarray(a), np.asarray(b)) for n, a, b in zip(names, ours, theirs, strict=True))
-    return Report(file.name, against, rows)
+    return Report(file.name, against, rows, tuple(np.asarray(b) for b in theirs))
+
+
+def _narrowed(theirs: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return theirs.astype(dtype) if is_float(theirs.dtype) and is_float(dtype) else theirs
 
 
 def random_inputs(session: Any, *, samples: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
@@ -262,7 +272,9 @@ def _onnxruntime(path: Path, feeds: Arrays, names: list[str]) -> list[np.ndarray
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         return list(session.run(names, dict(feeds)))
     except Exception as error:
-        raise RunFailed(f"onnxruntime does not run {path}: {_first_line(error)}") from error
+        raise RunFailed(
+            f"onnxruntime does not run {path}: {first_line(error)}; check against 'reference' or 'float64' instead"
+        ) from error
 
 
 def _reference(path: Path, feeds: Arrays, names: list[str]) -> list[np.ndarray]:
@@ -271,14 +283,31 @@ def _reference(path: Path, feeds: Arrays, names: list[str]) -> list[np.ndarray]:
     try:
         return list(ReferenceEvaluator(str(path)).run(names, dict(feeds)))
     except Exception as error:
-        raise RunFailed(f"onnx's reference evaluator does not run {path}: {_first_line(error)}") from error
+        raise RunFailed(
+            f"onnx's reference evaluator does not run {path}: {first_line(error)}; check against 'float64' instead"
+        ) from error
 
 
-def _first_line(error: Exception) -> str:
+def _float64(path: Path, feeds: Arrays, names: list[str]) -> list[np.ndarray]:
+    import onnx_ir as ir
+
+    from ..runtime.engines.arrays import to_host
+    from ..runtime.executor import Executor
+    from ..runtime.reader import read
+    from .verify_widen import wide, widen
+
+    model = ir.from_proto(widen(ir.to_proto(read(path))))
+    given = {name: wide(np.asarray(array)) for name, array in feeds.items()}
+    return [to_host(x) for x in Executor(model, optimize=False).run(given, names)]
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another runtime says, in one line."""
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 _RUNNERS: dict[str, Callable[[Path, Arrays, list[str]], list[np.ndarray]]] = {
     "onnxruntime": _onnxruntime,
     "reference": _reference,
+    "float64": _float64,
 }

@@ -27,6 +27,15 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="An .npz file for the outputs, or an .npy file for the only one."),
     ] = None,
+    save_everything: Annotated[
+        Path | None,
+        typer.Option(
+            "--save-all",
+            help="Also write every value inside the model: to an .npz file, or .npy files and index.json in a folder.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    save_limit: Annotated[int, typer.Option(min=1, help="MiB that --save-all may write.")] = 4096,
     top: Annotated[int, typer.Option(min=0, help="Show so many of the largest scores of each example.")] = 5,
     device: Device = "cpu",
 ) -> None:
@@ -37,6 +46,8 @@ def run(
         striate run lenet5.onnx --input seven.png
 
         striate run m.onnx --input x=a.npy --input y=b.npy --output out.npz
+
+        striate run m.onnx --input x.npy --save-all values
     """
     import numpy as np
 
@@ -50,11 +61,14 @@ def run(
         raise InvalidInput(f"cannot write {output}: there is no folder {str(output.parent)!r}")
     if output is not None and output.suffix not in (".npz", ".npy"):
         raise InvalidInput(f"cannot write {output}: expected the name of an .npz or .npy file")
+    if save_everything is not None and not save_everything.absolute().parent.is_dir():
+        raise InvalidInput(f"cannot write {save_everything}: there is no folder {str(save_everything.parent)!r}")
     session = InferenceSession(str(onnx_file(model)), providers=providers(device))
     names = [v.name for v in session.get_outputs()]
     if output is not None and output.suffix == ".npy" and len(names) != 1:
         raise InvalidInput(f"cannot write {output}: {model} has {len(names)} outputs; expected an .npz file for them")
-    results = [np.asarray(r) for r in session.run(None, read_inputs(session, input))]
+    feeds = read_inputs(session, input)
+    results = [np.asarray(r) for r in session.run(None, feeds)]
     columns = {"output": "left", "shape": "left", "dtype": "left", "min": "right", "mean": "right", "max": "right"}
     show(
         grid(
@@ -74,6 +88,18 @@ def run(
     if output is not None:
         _write(output, dict(zip(names, results, strict=True)))
         say(f"wrote {output}")
+    if save_everything is not None:
+        _save_all(Path(model), feeds, save_everything, save_limit)
+
+
+def _save_all(model: Path, feeds: dict[str, np.ndarray], target: Path, limit: int) -> None:
+    from .console import say
+    from .progress import progress
+    from .values import save_all
+
+    with progress("saving values") as update:
+        count, size = save_all(model, feeds, target, limit << 20, update)
+    say(f"wrote {count} values, {size / 2**20:,.1f} MiB, to {target}")
 
 
 def _write(path: Path, outputs: dict[str, np.ndarray]) -> None:
