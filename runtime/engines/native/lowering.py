@@ -11,7 +11,7 @@ import onnx_ir as ir
 from ...ops.registry import Operator
 from ...plan import OPERATOR
 from .assembly import Assembly, Op, Stretch
-from .operators import Convolve, op_of
+from .operators import op_of
 
 __all__ = ["DOMAIN", "lower"]
 
@@ -85,7 +85,7 @@ def _merge(node: ir.Node, ops: list[Op], producer: dict[ir.Value, int], wanted: 
     candidates = sorted((v for v in values if v in producer), key=lambda v: -producer[v])
     for value in candidates[:1]:
         op = ops[producer[value]]
-        if not isinstance(op, Convolve) or value in wanted or len(value.uses()) != 1:
+        if not hasattr(op, "merge") or value in wanted or len(value.uses()) != 1:
             continue
         other = next((v for v in values if v is not value), None)
         if op.merge(node, other if len(values) == 2 else None):

@@ -1,0 +1,63 @@
+"""What all files of this folder ask of a node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from ....builder import attributes
+from ....inference import constant
+from ....ops import registry
+from ....ops._windows import Windows, windows
+from ..assembly import dims
+from ..kernels.epilogues import Epilogue
+
+FUSABLE: dict[str, Callable[[dict[str, Any]], tuple[str, tuple[float, ...]]]] = {
+    "Relu": lambda a: ("relu", ()),
+    "LeakyRelu": lambda a: ("leaky_relu", (a["alpha"],)),
+    "HardSigmoid": lambda a: ("hard_sigmoid", (a["alpha"], a["beta"])),
+    "HardSwish": lambda a: ("hard_swish", ()),
+}
+"""Activations that an epilogue can hold: operator → its attributes → (activation, constants)."""
+
+
+def bound(node: ir.Node) -> dict[str, Any]:
+    assert isinstance(node.graph, ir.Graph)
+    operator = registry.lookup(node.domain, node.op_type, node.graph.opset_imports[node.domain])
+    return operator.bind(attributes(node))
+
+
+def is_float(*values: ir.Value | None) -> bool:
+    return all(v is not None and v.dtype == ir.DataType.FLOAT for v in values)
+
+
+def windows_of(value: ir.Value, kernel: Sequence[int], a: dict[str, Any], *, ceil_mode: int = 0) -> Windows:
+    return windows(dims(value)[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], ceil_mode)
+
+
+def epilogue_with(given: Epilogue, node: ir.Node) -> Epilogue | None:
+    """The epilogue followed by the activation that a node is, or None."""
+    if given.activation != "none":
+        return None
+    if node.op_type in FUSABLE:
+        activation, constants = FUSABLE[node.op_type](bound(node))
+    elif node.op_type == "Clip" and (bounds := clip_bounds(node)) is not None:
+        activation, constants = "clip", bounds
+    else:
+        return None
+    return Epilogue(activation, tuple(map(float, constants)), given.residual)
+
+
+def clip_bounds(node: ir.Node) -> tuple[float, float] | None:
+    a = attributes(node)
+    found = []
+    for i, (name, default) in enumerate((("min", -np.inf), ("max", np.inf)), start=1):
+        value = node.inputs[i] if i < len(node.inputs) else None
+        known = constant(value)
+        if value is not None and known is None:
+            return None
+        found.append(float(a.get(name, default)) if known is None else float(known.reshape(())))
+    return found[0], found[1]

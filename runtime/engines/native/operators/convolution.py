@@ -1,0 +1,90 @@
+"""Conv with constant weights, and what follows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx_ir as ir
+
+from ....inference import constant
+from ....ops._windows import Windows
+from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..kernels import conv
+from ..kernels.epilogues import Epilogue
+from ..layouts import Blocked, Plain
+from ._nodes import bound, epilogue_with, is_float, windows_of
+
+
+@dataclass(eq=False)
+class Convolve:
+    """Conv with constant weights, and what follows it."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+    weights: np.ndarray
+    bias: np.ndarray | None
+    where: Windows
+    groups: int
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        few = self.groups == 1 and kinds[0] == "plain" and self.weights.shape[1] <= 4
+        return ["plain" if few else "blocked", *(["blocked"] if len(self.inputs) > 1 else [])], "blocked"
+
+    def frame(self, index: int) -> Frame:
+        return conv.frame_needed(self._problem(Blocked(dims(self.inputs[0]), 1))) if index == 0 else NO_FRAME
+
+    def _problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
+        w = self.where
+        y = y or Blocked(dims(self.output), x.lanes if isinstance(x, Blocked) else 1)
+        pads = (w.begin[0], w.begin[1], w.end[0], w.end[1])
+        return conv.Convolution(x, y, w.kernel, w.strides, w.dilations, pads, self.groups)
+
+    def emit(self, asm: Assembly) -> None:
+        few = self.wants([asm.kind(self.inputs[0])])[0][0] == "plain"
+        x_slot, x = asm.read(self.inputs[0], "plain" if few else "blocked")
+        slots, residual = {"x": x_slot}, None
+        if len(self.inputs) > 1:
+            slots["residual"], residual = asm.read(self.inputs[1], "blocked")
+        slots["y"], y = asm.write(self.output, "blocked")
+        assert isinstance(y, Blocked)
+        assert residual is None or isinstance(residual, Blocked)
+        problem = self._problem(x, y)
+        packed = conv.pack(problem, self.weights, self.bias, residual)
+        slots |= {name: asm.constant(array) for name, array in packed.items()}
+        room = conv.scratch(problem)
+        if room is not None:
+            slots["scratch"] = asm.scratch(room.nbytes)
+        asm.add(*conv.steps(problem, slots, self.epilogue, residual))
+
+    def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
+        """Takes an activation, or an addition of `other`, into the epilogue if there is room for it."""
+        if node.op_type == "Add" and other is not None:
+            if self.epilogue != Epilogue() or dims(other) != dims(self.output) or constant(other) is not None:
+                return False
+            self.epilogue = Epilogue("none", (), "before")
+            self.inputs.append(other)
+        else:
+            longer = epilogue_with(self.epilogue, node)
+            if longer is None:
+                return False
+            self.epilogue = longer
+        self.output = node.outputs[0]
+        return True
+
+
+def convolution(node: ir.Node) -> Op | None:
+    x, w = node.inputs[:2]
+    b = node.inputs[2] if len(node.inputs) > 2 else None
+    weights, bias = constant(w), constant(b)
+    if x is None or not is_float(x, w, *node.outputs) or weights is None or (b is not None and bias is None):
+        return None
+    if len(dims(x)) != 4:
+        return None
+    a = bound(node)
+    made = Convolve([x], node.outputs[0], weights, bias, windows_of(x, weights.shape[2:], a), a["group"])
+    lanes = 4  # whether it can be computed does not depend on how many
+    problem = made._problem(Blocked(dims(x), lanes).framed(*made.frame(0)))
+    return made if conv.supports(problem) else None

@@ -1,0 +1,170 @@
+"""Pooling, response normalisation and joining of blocked pictures; views of plain memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import onnx_ir as ir
+
+from ....inference import constant
+from ....ops._windows import Windows, windows
+from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..host import host
+from ..kernels import lrn as lrn_kernel
+from ..kernels.pool import pool
+from ..kernels.reorder import reframe
+from ..layouts import Blocked
+from ._nodes import bound, is_float, windows_of
+
+
+@dataclass(eq=False)
+class Pool:
+    """MaxPool, AveragePool and their global forms."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+    kind: str
+    where: Windows
+    include_pad: bool = False
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["blocked"], "blocked"
+
+    def frame(self, index: int) -> Frame:
+        return NO_FRAME
+
+    def emit(self, asm: Assembly) -> None:
+        (x_slot, x), (y_slot, y), w = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked"), self.where
+        assert isinstance(x, Blocked)
+        assert isinstance(y, Blocked)
+        asm.zero_frame(y_slot, y)
+        step = pool(
+            self.kind,
+            x,
+            y,
+            x_slot,
+            y_slot,
+            kernel=w.kernel,
+            strides=w.strides,
+            dilations=w.dilations,
+            pads=(w.begin[0], w.begin[1], w.end[0], w.end[1]),
+            include_pad=self.include_pad,
+        )
+        asm.add(step)
+
+
+def pooling(node: ir.Node) -> Op | None:
+    x = node.inputs[0]
+    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) != 4 or len(node.outputs) != 1:
+        return None
+    a = {"dilations": None, "ceil_mode": 0, **bound(node)}
+    kind = "max" if node.op_type == "MaxPool" else "mean"
+    where = windows_of(x, a["kernel_shape"], a, ceil_mode=a["ceil_mode"])
+    return Pool([x], node.outputs[0], kind, where, bool(a.get("count_include_pad", 0)))
+
+
+def global_pooling(node: ir.Node) -> Op | None:
+    x = node.inputs[0]
+    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) != 4:
+        return None
+    kind = "max" if node.op_type == "GlobalMaxPool" else "mean"
+    return Pool([x], node.outputs[0], kind, windows(dims(x)[2:], dims(x)[2:]))
+
+
+@dataclass(eq=False)
+class View:
+    """Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout: the plain memory is the same."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["plain"], "plain"
+
+    def frame(self, index: int) -> Frame:
+        return NO_FRAME
+
+    def emit(self, asm: Assembly) -> None:
+        asm.alias(self.output, asm.read(self.inputs[0])[0])
+
+
+def view(node: ir.Node) -> Op | None:
+    x = node.inputs[0]
+    used = [v for v in node.outputs[1:] if v.uses() or v.is_graph_output()]
+    if not is_float(x, node.outputs[0]) or x is None or used or prod(dims(x)) != prod(dims(node.outputs[0])):
+        return None
+    if node.op_type == "Dropout" and len(node.inputs) > 2 and not _never(node.inputs[2]):
+        return None
+    return View([x], node.outputs[0])
+
+
+def _never(training: ir.Value | None) -> bool:
+    known = constant(training)
+    return training is None or (known is not None and not known)
+
+
+@dataclass(eq=False)
+class Join:
+    """Concat along the channels of blocked values, where every part but the last fills whole blocks."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["blocked"] * len(self.inputs), "blocked"
+
+    def frame(self, index: int) -> Frame:
+        return NO_FRAME
+
+    def emit(self, asm: Assembly) -> None:
+        y_slot, y = asm.write(self.output, "blocked")
+        assert isinstance(y, Blocked)
+        asm.zero_frame(y_slot, y)
+        block = 0
+        for value in self.inputs:
+            x_slot, x = asm.read(value, "blocked")
+            assert isinstance(x, Blocked)
+            asm.add(reframe(x, y, x_slot, y_slot, first_block=block))
+            block += x.blocks
+
+
+def joining(node: ir.Node) -> Op | None:
+    values = [v for v in node.inputs if v is not None]
+    axis = bound(node)["axis"]
+    if not is_float(*values) or len(dims(node.outputs[0])) != 4 or axis % 4 != 1:
+        return None
+    if any(constant(v) is not None for v in values) or any(dims(v)[1] % host().lanes for v in values[:-1]):
+        return None
+    return Join(values, node.outputs[0])
+
+
+@dataclass(eq=False)
+class Respond:
+    """LRN."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+    options: dict[str, Any]
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["blocked"], "blocked"
+
+    def frame(self, index: int) -> Frame:
+        return NO_FRAME
+
+    def emit(self, asm: Assembly) -> None:
+        (x_slot, x), (y_slot, y) = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked")
+        assert isinstance(x, Blocked)
+        assert isinstance(y, Blocked)
+        asm.zero_frame(y_slot, y)
+        asm.add(lrn_kernel.lrn(x, y, x_slot, y_slot, **self.options))
+
+
+def response(node: ir.Node) -> Op | None:
+    x, a = node.inputs[0], bound(node)
+    if x is None or not is_float(x) or len(dims(x)) != 4 or not lrn_kernel.supports(a["size"], host().lanes):
+        return None
+    return Respond([x], node.outputs[0], a)
