@@ -264,6 +264,11 @@ class Function:
         given = f"{kind} {value.text}, ptr {pointer.text}, i32 {kind.nbytes}, {mask.type} {mask.text}"
         self.line(f"call void @{name}({given})")
 
+    def prefetch(self, pointer: Value) -> None:
+        """Asks for the cache line at this address, which need not be inside of any buffer."""
+        self._intrinsic("llvm.prefetch.p0", "void", "ptr, i32, i32, i32")
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 3, i32 1)")
+
     def fill(self, pointer: Value, byte: int, nbytes: Operand) -> None:
         """Sets `nbytes` bytes."""
         self._intrinsic("llvm.memset.p0.i64", "void", "ptr, i8, i64, i1")

@@ -31,7 +31,7 @@ class Kernel:
     name: str
     ir: str
     fields: tuple[str, ...]
-    pointers: frozenset[str] = frozenset()
+    pointers: frozenset[str]
 
     @classmethod
     def of(cls, function: Function) -> Kernel:

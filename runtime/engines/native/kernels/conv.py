@@ -3,7 +3,7 @@
     problem = Convolution(x, y, kernel=(3, 3), pads=(1, 1, 1, 1))        # x, y: layouts
     if supports(problem):
         constants = pack(problem, W, B)                                   # name → array, for slots of these names
-        steps = steps(problem, {"x": 0, "y": 1, "weights": 2, "bias": 3, "table": 4}, Epilogue("relu"))
+        steps(problem, {"x": 0, "y": 1, "weights": 2, "bias": 3, "table": 4}, Epilogue("relu"))
 
 x is `Blocked`, in blocks as wide as those of y, in a frame at least as wide as `frame_needed(problem)`; or `Plain`, for
 few channels. The steps write y whole: frame, and lanes beyond the last channel.
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..layouts import FLOAT32, Blocked, Plain
 from ..program import Step
-from . import conv_pack
+from . import conv_grouped, conv_pack
 from .conv_problem import Convolution
 from .conv_steps import direct_steps, rows_apart
 from .epilogues import Epilogue
@@ -50,6 +50,8 @@ def pack(
     problem: Convolution, W: np.ndarray, B: np.ndarray | None = None, residual: Blocked | None = None
 ) -> dict[str, np.ndarray]:
     """Weights [M, C/groups, R, S] and bias [M] as `steps` with the same residual wants them, by name of the slot."""
+    if conv_grouped.suits(problem):
+        return conv_grouped.pack(problem, W, B)
     return conv_pack.pack(problem, W, B, rows_apart(problem, residual))
 
 
@@ -66,4 +68,8 @@ def steps(
             residual may not share memory with y.
         residual: the layout of the epilogue's second value.
     """
+    if 0 in problem.y.shape:
+        return []
+    if conv_grouped.suits(problem):
+        return conv_grouped.grouped_steps(problem, slots, epilogue or Epilogue(), residual)
     return direct_steps(problem, slots, epilogue or Epilogue(), residual)

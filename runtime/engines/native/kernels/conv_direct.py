@@ -82,7 +82,7 @@ def kernel(spec: Direct) -> Kernel:
     """The machine code."""
     f = Function(spec.name, [*FIELDS, *FRAME_FIELDS])
     _Emitter(f, spec).emit()
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 class _Emitter:
@@ -214,27 +214,45 @@ class _Emitter:
         self._either(tap.equals(0), from_bias, from_y)
 
     def _finish(self, sums: dict, y: list[Value], i: Value, j: Value, stop: Value) -> None:
+        long = self.spec.epilogue.long and self.spec.lanes_written != "own"
+
         def to_y() -> None:
             for (place, block), total in sums.items():
                 self.f.store(total.get(), self._place(y, "y", place, block), align=self.kind.size)
 
         def through_epilogue() -> None:
-            others: list[Value] = []
-            if self.residual is not None:
-                others = [
-                    self._address(self.residual, "residual", i, j, block) for block in range(self.tiling.blocks)
-                ]
+            others = self._residuals(i, j)
             for (place, block), total in sums.items():
-                other = None
-                if others:
-                    at = self._place(others, "residual", place, block)
-                    other = self.f.load(self.kind, at, align=self.kind.size)
-                result = self.spec.epilogue.emit(self.f, total.get(), other)
-                self._store(result, self._place(y, "y", place, block), block)
+                other = self._place(others, "residual", place, block) if others else None
+                self._store(total.get(), self._place(y, "y", place, block), other, block)
 
-        self._either(stop.equals(self.number["taps"]), through_epilogue, to_y)
+        def afterwards() -> None:
+            others = self._residuals(i, j)
+            rows, columns = (n + 1 for n in max(sums)[0])
+            for row in range(rows):
+                for block in range(self.tiling.blocks):
+                    at = self._place(y, "y", (row, 0), block)
+                    other = self._place(others, "residual", (row, 0), block) if others else None
+                    with self.f.range(0, columns * self.kind.size, self.kind.size) as k:
+                        total = self.f.load(self.kind, at + k, align=self.kind.size)
+                        self._store(total, at + k, other + k if other is not None else None, block)
 
-    def _store(self, result: Value, at: Value, block: int) -> None:
+        if long:
+            to_y()
+            self._either(stop.equals(self.number["taps"]), afterwards, lambda: None)
+        else:
+            self._either(stop.equals(self.number["taps"]), through_epilogue, to_y)
+
+    def _residuals(self, i: Value, j: Value) -> list[Value]:
+        """Where the tile's values to be added begin, of each block."""
+        if self.residual is None:
+            return []
+        return [self._address(self.residual, "residual", i, j, block) for block in range(self.tiling.blocks)]
+
+    def _store(self, total: Value, at: Value, other: Value | None, block: int) -> None:
+        """The epilogue of a sum, with the residual at address `other`."""
+        added = None if other is None else self.f.load(self.kind, other, align=self.kind.size)
+        result = self.spec.epilogue.emit(self.f, total, added)
         if self.keep:
             result = self.f.select(self.keep[block], result, 0.0)
         if self.spec.lanes_written == "own":

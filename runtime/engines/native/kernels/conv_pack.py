@@ -13,7 +13,7 @@ Weights: [unit][tap][run][blocks · lanes], zeros for channels that the unit doe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -59,7 +59,7 @@ class Walk:
     taps: int
 
 
-@cache
+@lru_cache(512)
 def flat(problem: Convolution) -> bool:
     """May a plane be taken for one long row? (The residual's layout is the caller's concern.)"""
     x, y = problem.source, problem.y
@@ -67,7 +67,7 @@ def flat(problem: Convolution) -> bool:
     return tight and problem.kernel == (1, 1) and problem.strides == (1, 1)
 
 
-@cache
+@lru_cache(512)
 def walk(problem: Convolution) -> Walk:
     lanes, (rows, columns) = problem.source.lanes, problem.kernel
     if problem.inputs % lanes:
@@ -78,7 +78,7 @@ def walk(problem: Convolution) -> Walk:
     return Walk(True, lanes, blocks * rows * columns)
 
 
-@cache
+@lru_cache(512)
 def parts(problem: Convolution, rows_apart: bool) -> tuple[Part, ...]:
     """`rows_apart`: the rows of a plane are not one after the other, see `flat`."""
     _, _, height, width = problem.y.shape
@@ -143,7 +143,7 @@ def _table(problem: Convolution, every: tuple[Part, ...]) -> np.ndarray:
 def _kept(values: list[np.ndarray], dtype: type) -> np.ndarray:
     """All values one after the other, at an aligned address."""
     size = sum(v.size for v in values)
-    whole = aligned(size * np.dtype(dtype).itemsize).view(dtype)
+    whole: np.ndarray = aligned(size * np.dtype(dtype).itemsize).view(dtype)
     np.concatenate([v.ravel() for v in values], out=whole, casting="unsafe")
     return whole
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ..host import host
 from ..layouts import Blocked, Layout, Plain
 
-__all__ = ["Convolution"]
+__all__ = ["Convolution", "plane_arguments"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,9 @@ class Convolution:
         )
         want = (n, self.y.shape[1], *out)
         if self.y.shape != want or c % self.groups or self.y.shape[1] % self.groups:
-            raise ValueError(f"a convolution of {self.x.shape} in {self.groups} groups gives {want}, not {self.y.shape}")
+            raise ValueError(
+                f"a convolution of {self.x.shape} in {self.groups} groups gives {want}, not {self.y.shape}"
+            )
 
     @property
     def lanes(self) -> int:
@@ -94,3 +96,11 @@ class Convolution:
 
     def with_x(self, x: Layout) -> Convolution:
         return replace(self, x=x)
+
+
+def plane_arguments(name: str, layout: Blocked | None) -> dict[str, int]:
+    """For the fields of a kernel that tell where a value's planes lie; zeros if there is no such value."""
+    if layout is None:
+        return {f"{name}_{what}": 0 for what in ("origin", "image", "plane", "row")}
+    sizes = {"origin": layout.origin, "image": layout.image, "plane": layout.plane, "row": layout.row}
+    return {f"{name}_{what}": size for what, size in sizes.items()}

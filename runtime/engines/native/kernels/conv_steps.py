@@ -9,7 +9,7 @@ from ..layouts import Blocked, Plain
 from ..program import NO_SLOT, Step
 from .conv_direct import UNIT_FIELDS, Direct, kernel
 from .conv_pack import Part, flat, own_lanes, parts, walk
-from .conv_problem import Convolution
+from .conv_problem import Convolution, plane_arguments
 from .epilogues import Epilogue
 from .frames import frame_arguments, framed, pad_step
 
@@ -29,9 +29,7 @@ def rows_apart(problem: Convolution, residual: Blocked | None) -> bool:
 def direct_steps(
     problem: Convolution, slots: Mapping[str, int], epilogue: Epilogue, residual: Blocked | None
 ) -> list[Step]:
-    """One step per number of blocks that units have; before them one that frames a plain x where padding asks for it."""
-    if 0 in problem.y.shape:
-        return []
+    """One step per number of blocks that units have, after one that frames a plain x where padding asks for it."""
     made = []
     x = slots["x"]
     if problem.padded and isinstance(problem.x, Plain):
@@ -56,7 +54,8 @@ def _step(
     tap_bytes = 4 * y.lanes * tiling.blocks * steps.run
     if not apart:
         height, width = 1, height * width
-    together = max(1, host().l2 // 4 // tap_bytes)
+    sweeps = -(-steps.taps * tap_bytes // (host().l2 // 8))
+    together = -(-steps.taps // sweeps)
     divided = together < steps.taps and not own_lanes(problem) and height * width > tiling.rows * tiling.columns
     x_row = problem.strides[0] * source.row
     spec = Direct(
@@ -91,19 +90,12 @@ def _step(
         "x_origin": start,
         "x_image": source.image,
         "x_row": x_row,
-        **_plane("y", y),
-        **_plane("residual", residual),
+        **plane_arguments("y", y),
+        **plane_arguments("residual", residual),
         **frame_arguments(y),
     }
     label = f"conv {problem.kernel[0]}×{problem.kernel[1]}"
     return Step(kernel(spec), arguments, images * len(part.units) * chunks, flops, label)
-
-
-def _plane(name: str, layout: Blocked | None) -> dict[str, int]:
-    if layout is None:
-        return {f"{name}_{what}": 0 for what in ("origin", "image", "plane", "row")}
-    sizes = {"origin": layout.origin, "image": layout.image, "plane": layout.plane, "row": layout.row}
-    return {f"{name}_{what}": size for what, size in sizes.items()}
 
 
 def _chunk(part: Part, images: int, height: int, width: int, flops: int) -> tuple[int, int]:
@@ -119,7 +111,7 @@ def _chunk(part: Part, images: int, height: int, width: int, flops: int) -> tupl
 
 
 def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[str, int]:
-    """Which of unit, image and chunk changes from task to task, which seldom: what is read again should be in the cache."""
+    """Which of unit, image and chunk changes from task to task: what is read again should be in the cache."""
     units, steps = len(part.units), walk(problem)
     weights = 4 * problem.lanes * part.tiling.blocks * steps.run * steps.taps * units
     weights_again = (images * chunks - 1) * weights if weights > host().l2 // 2 else 0
@@ -128,7 +120,8 @@ def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[s
         order = (("chunk", chunks), ("image", images), ("unit", units))
     else:
         order = (("unit", units), ("chunk", chunks), ("image", images))
-    made, every = {}, 1
+    made: dict[str, int] = {}
+    every = 1
     for name, count in order:
         made |= {f"{name}_every": every, f"{name}_count": count}
         every *= count

@@ -70,9 +70,7 @@ def _cycles(height: int, width: int, blocks: int, taps: int, vector_bytes: int, 
 
 
 @cache
-def split_blocks(
-    blocks: int, height: int, width: int, taps: int, vector_bytes: int, registers: int
-) -> tuple[int, ...]:
+def split_blocks(blocks: int, height: int, width: int, taps: int, vector_bytes: int, registers: int) -> tuple[int, ...]:
     """Blocks of output channels in groups that are computed together: the cheapest way, by estimate."""
     most = min(MOST_BLOCKS, (registers - 1) // 2, blocks)
     cost = {b: _cycles(height, width, b, taps, vector_bytes, registers) for b in range(1, most + 1)}

@@ -7,6 +7,10 @@
     leaky_relu       alpha          x if x ≥ 0 else alpha·x
     hard_sigmoid     alpha, beta    min(max(alpha·x + beta, 0), 1)
     hard_swish                      x · hard_sigmoid(x, 1/6, 1/2)
+    sigmoid, tanh
+    swish                           x · sigmoid(x)
+    elu              alpha          x if x ≥ 0 else alpha·(eˣ − 1)
+    softplus, mish, gelu, gelu_tanh
 
 NaN stays NaN in all of them.
 """
@@ -16,9 +20,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import log
 from typing import Literal
 
 from ..emit import Function, Value
+from . import vmath
+from .vmath import at_least, at_most
 
 __all__ = ["ACTIVATIONS", "Activation", "Epilogue"]
 
@@ -27,11 +34,19 @@ Emitter = Callable[..., Value]
 
 @dataclass(frozen=True)
 class Activation:
-    """`emit(f, x, *constants)`; `constants` is how many it takes; `at_zero(*constants)` is its value at 0."""
+    """What it does to a register.
+
+    Attributes:
+        emit: `emit(f, x, *constants)`.
+        constants: how many it takes.
+        at_zero: `at_zero(*constants)` is its value at 0.
+        long: so many instructions that it should stand in a kernel once, in a loop, not once per register.
+    """
 
     emit: Emitter
     constants: int = 0
     at_zero: Callable[..., float] = lambda *_: 0.0
+    long: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +75,11 @@ class Epilogue:
         return re.sub(r"\W", "_", "_".join(parts))
 
     @property
+    def long(self) -> bool:
+        """Should it stand in a kernel only once? See `Activation`."""
+        return ACTIVATIONS[self.activation].long
+
+    @property
     def keeps_zero(self) -> bool:
         """Is 0, without a residual, mapped to 0?"""
         return ACTIVATIONS[self.activation].at_zero(*self.constants) == 0
@@ -72,16 +92,6 @@ class Epilogue:
             x = x + residual
         x = ACTIVATIONS[self.activation].emit(f, x, *self.constants)
         return x + residual if residual is not None and self.residual == "after" else x
-
-
-def at_least(f: Function, x: Value, low: float) -> Value:
-    """max(x, low), NaN if x is: one instruction where the processor's maximum gives its second operand for NaN."""
-    return f.select(x < low, f.value(low, x.type), x)
-
-
-def at_most(f: Function, x: Value, high: float) -> Value:
-    """min(x, high), NaN if x is."""
-    return f.select(x > high, f.value(high, x.type), x)
 
 
 def clip(f: Function, x: Value, low: float, high: float) -> Value:
@@ -100,6 +110,14 @@ def hard_swish(f: Function, x: Value) -> Value:
     return x * hard_sigmoid(f, x, 1 / 6, 0.5)
 
 
+def swish(f: Function, x: Value) -> Value:
+    return x * vmath.sigmoid(f, x)
+
+
+def elu(f: Function, x: Value, alpha: float) -> Value:
+    return f.select(x < 0.0, vmath.expm1_below(f, x) * alpha, x)
+
+
 ACTIVATIONS: Mapping[str, Activation] = {
     "none": Activation(lambda f, x: x),
     "relu": Activation(lambda f, x: at_least(f, x, 0.0)),
@@ -107,4 +125,12 @@ ACTIVATIONS: Mapping[str, Activation] = {
     "leaky_relu": Activation(leaky_relu, 1),
     "hard_sigmoid": Activation(hard_sigmoid, 2, lambda alpha, beta: min(max(beta, 0.0), 1.0)),
     "hard_swish": Activation(hard_swish),
+    "sigmoid": Activation(vmath.sigmoid, at_zero=lambda: 0.5, long=True),
+    "tanh": Activation(vmath.tanh, long=True),
+    "swish": Activation(swish, long=True),
+    "elu": Activation(elu, 1, long=True),
+    "softplus": Activation(vmath.softplus, at_zero=lambda: log(2.0), long=True),
+    "mish": Activation(vmath.mish, long=True),
+    "gelu": Activation(vmath.gelu, long=True),
+    "gelu_tanh": Activation(vmath.gelu_tanh, long=True),
 }

@@ -1,7 +1,7 @@
 """The zeros around the planes of a `Blocked` value, and plain images put into such a frame.
 
-Writers of a value may zero its frame themselves, through `FRAME_FIELDS` and `zero_frame`; for those that do not there is
-`frame_step`.
+Writers of a value may zero its frame themselves, through `FRAME_FIELDS` and `zero_frame`; for those that do not there
+is `frame_step`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _frame_kernel(lanes: int) -> Kernel:
     f = Function(f"frame_{lanes}", ["y", "origin", "plane", *FRAME_FIELDS])
     origin = f.pointer("y") + f.number("origin") + f.task * f.number("plane")
     zero_frame(f, origin, lanes, f.value(0, f.task.type), f.number("frame_height"))
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 def frame_step(layout: Blocked, y: int) -> Step:
@@ -76,7 +76,7 @@ def _pad_kernel() -> Kernel:
     with f.range(height) as y:
         f.copy(target + y * row, source + y * width * 4, width * 4)
     zero_frame(f, target, 1, f.value(0, f.task.type), height)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 def pad_step(source: Plain, target: Blocked, x: int, y: int) -> Step:

@@ -71,7 +71,7 @@ def pack_rows(type: Type, lanes: int, vectors: int) -> Kernel:
                     column = full * width + j * lanes
                     x = f.load_lanes(register, row + column * size, below(f, n - column, lanes))
                     f.store(x, there + full * panel + j * lanes * size, register.size)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+    return Kernel.of(f)
 
 
 @cache
@@ -85,14 +85,17 @@ def pack_columns(type: Type, lanes: int, vectors: int) -> Kernel:
     source = f.pointer("b") + batch * f.number("b_batch")
     target = f.pointer("packed") + batch * f.number("packed_batch")
     whole = k - k % lanes
-    with f.range(chunk * panels // chunks * vectors, (chunk + 1) * panels // chunks * vectors) as g:
-        there = target + (g // vectors) * k * (width * size) + (g % vectors) * (lanes * size)
-        columns = [source + smaller(f, g * lanes + j, n - 1) * k * size for j in range(lanes)]
-        with f.range(0, whole, lanes) as i:
-            block = transpose(f, [f.load(register, column + i * size) for column in columns])
+    with f.range(chunk * panels // chunks, (chunk + 1) * panels // chunks) as p:
+        panel = target + p * k * (width * size)
+
+        def columns(g: Value) -> list[Value]:
+            return [source + smaller(f, p * width + g * lanes + j, n - 1) * k * size for j in range(lanes)]
+
+        with f.range(0, whole, lanes) as i, f.range(vectors) as g:
+            block = transpose(f, [f.load(register, column + i * size) for column in columns(g)])
             for r, x in enumerate(block):
-                f.store(x, there + (i + r) * (width * size), register.size)
-        with f.range(whole, k) as i:
-            for j, column in enumerate(columns):
-                f.store(f.load(type, column + i * size), there + i * (width * size) + j * size)
-    return Kernel(f.name, f.text(), tuple(f.fields))
+                f.store(x, panel + (i + r) * (width * size) + g * register.size, register.size)
+        with f.range(whole, k) as i, f.range(vectors) as g:
+            for j, column in enumerate(columns(g)):
+                f.store(f.load(type, column + i * size), panel + i * (width * size) + g * register.size + j * size)
+    return Kernel.of(f)

@@ -2,7 +2,7 @@
 
     task ─▶ one batch, some tiles of rows, some panels of columns
       for each block of k                 the part of B that it touches stays in the second-level cache
-        for each tile of rows             its part of A stays in the first-level cache, packed where that pays
+        for each tile of rows             its part of A is packed where it is given as columns
           for each panel of columns
             rows × vectors registers += A[:, i] ⊗ B[i, :] for i in the block
 
@@ -12,7 +12,6 @@ All columns but those of the last panel are whole panels. The rows of a product 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -20,7 +19,7 @@ from typing import Literal
 from ..emit import INT, POINTER, Function, Type, Value, Variable, vector
 from ..program import Kernel
 from .epilogues import Epilogue
-from .gemm_pack import below, smaller, transpose
+from .gemm_pack import below, smaller
 
 __all__ = ["Tile", "tile_kernel"]
 
@@ -36,8 +35,8 @@ class Tile:
         type, lanes, vectors: a panel is `vectors` registers of `lanes` numbers of `type`.
         rows: of a tile; `uneven`: are there tiles of one row less?
         tail: of the last panel; (0, False) if all are whole.
-        a: how a tile of A is read: "rows" where it lies, "packed" after packing it from rows, or "columns" after
-            packing it from A's transpose [k, m]; `depth`: so much of k is packed at most.
+        a: how a tile of A is read: "rows" where it lies, or "columns" after packing it from A's transpose [k, m];
+            `depth`: so much of k is packed at most.
         b: "panels" as packed, or "plain" where it lies, [k, n].
         partial: sums that are kept apart, so that additions do not wait for each other where a tile is small.
         c: what is added: "none", "along" (numbers that differ from column to column) or "across" (one per row).
@@ -51,7 +50,7 @@ class Tile:
     rows: int
     uneven: bool
     tail: Tail
-    a: Literal["rows", "packed", "columns"]
+    a: Literal["rows", "columns"]
     b: Literal["panels", "plain"]
     depth: int
     partial: int
@@ -78,6 +77,12 @@ FIELDS = (
     *("a_stride", "b_stride", "b_panel", "c_stride"),
 )
 """Strides in bytes: from row to row of A as it lies, of B as it lies, of C; from panel to panel of B."""
+
+
+LINE = 64
+"""Bytes of a cache line."""
+AHEAD = 1024
+"""So many bytes ahead the panels of B are asked for: hardware does not look beyond a page."""
 
 
 @cache
@@ -128,7 +133,7 @@ class _Writer:
                 for count in (t.rows, t.rows - 1) if t.uneven else (t.rows,):
                     with f.when(height.equals(count)):
                         self.tile(count, top, start, depth, first, end)
-        return Kernel(f.name, f.text(), tuple(f.fields))
+        return Kernel.of(f)
 
     def find_batch(self, batch: Value) -> None:
         """Moves the pointers to a batch: the last dimension runs fastest."""
@@ -159,33 +164,11 @@ class _Writer:
     def prepared(self, rows: int, top: Value, start: Value, depth: Value) -> list[Value]:
         """Addresses of the rows of a tile of A, packed if need be."""
         f, size = self.f, self.size
-        if self.t.a == "columns":
-            source = self.a + start * self.a_stride + top * size
-            self.pack_columns(rows, source, depth)
-        else:
-            lines = [self.a + (top + r) * self.a_stride + start * size for r in range(rows)]
-            if self.t.a == "rows":
-                return lines
-            self.pack_rows(lines, depth)
+        if self.t.a == "rows":
+            return [self.a + (top + r) * self.a_stride + start * size for r in range(rows)]
+        self.pack_columns(rows, self.a + start * self.a_stride + top * size, depth)
         assert self.scratch is not None
         return [f.offset(self.scratch, r * size) for r in range(rows)]
-
-    def pack_rows(self, lines: list[Value], depth: Value) -> None:
-        """scratch[i, r] = A[r, i], by blocks of registers."""
-        f, lanes, size = self.f, self.t.lanes, self.size
-        assert self.scratch is not None
-        whole = depth - depth % lanes
-        nothing = Value(f, self.register, "zeroinitializer")
-        with f.range(0, whole, lanes) as i:
-            for group in range(0, self.padded, lanes):
-                loaded = [f.load(self.register, line + i * size) for line in lines[group : group + lanes]]
-                block = transpose(f, loaded + [nothing] * (lanes - len(loaded)))
-                for j, x in enumerate(block):
-                    there = self.scratch + (i + j) * (self.padded * size) + group * size
-                    f.store(x, there, self.register.size)
-        with f.range(whole, depth) as i:
-            for r, line in enumerate(lines):
-                f.store(f.load(self.t.type, line + i * size), self.scratch + i * (self.padded * size) + r * size)
 
     def pack_columns(self, rows: int, source: Value, depth: Value) -> None:
         """scratch[i, r] = Aᵀ[i, r]."""
@@ -207,15 +190,15 @@ class _Writer:
         f, t, (vectors, masked) = self.f, self.t, tail
         rows, column = len(a), p * self.width
         last = below(f, self.n - column - (vectors - 1) * t.lanes, t.lanes) if masked else None
-        masks = [None] * (vectors - 1) + [last]
+        masks: list[Value | None] = [*[None] * (vectors - 1), last]
         places = [self.y + ((top + r) * self.n + column) * self.size for r in range(rows)]
         cells = [(r, j) for r in range(rows) for j in range(vectors)]
         sums = {cell: f.variable(self.register, 0.0) for cell in cells}
         with f.when(f.value(0, INT) < start):
             for r, j in cells:
                 sums[r, j].set(self.read(places[r], j, masks[j]))
-        plain_mask = masks if t.b == "plain" else [None] * vectors
-        self.multiply(sums, a, b + p * self.b_panel, plain_mask, depth)
+        readable: list[Value | None] = masks if t.b == "plain" else [None] * vectors
+        self.multiply(sums, a, b + p * self.b_panel, readable, depth)
         with f.when(self.k <= start + depth):
             self.finish(sums, top, column, masks)
         for r, j in cells:
@@ -231,6 +214,9 @@ class _Writer:
         align = size if t.b == "plain" else self.register.size
 
         def add(there: dict[tuple[int, int], Variable], i: Value, line: Value) -> None:
+            if t.b == "panels":
+                for offset in range(0, len(masks) * self.register.size, LINE):
+                    f.prefetch(line + (AHEAD + offset))
             loaded = [self.read(line, j, mask, align) for j, mask in enumerate(masks)]
             for r, row in enumerate(a):
                 x = f.splat(f.load(t.type, row + i * a_step), t.lanes)
@@ -272,12 +258,8 @@ class _Writer:
             total.set(t.epilogue.emit(f, x, other))
 
     def read(self, line: Value, j: int, mask: Value | None, align: int | None = None) -> Value:
-        there = line + j * self.t.lanes * self.size
-        return self.f.load(self.register, there, align) if mask is None else self.masked(self.register, there, mask)
-
-    @property
-    def masked(self) -> Callable[[Type, Value, Value], Value]:
-        return self.f.load_lanes
+        f, there = self.f, line + j * self.t.lanes * self.size
+        return f.load(self.register, there, align) if mask is None else f.load_lanes(self.register, there, mask)
 
     def write(self, x: Value, line: Value, j: int, mask: Value | None) -> None:
         there = line + j * self.t.lanes * self.size

@@ -1,6 +1,6 @@
 """Local response normalisation across the channels of a blocked value.
 
-y = x · (bias + alpha/size · Σ x²)^−beta, the sum over `size` neighbouring channels (Krizhevsky, Sutskever, Hinton 2012).
+y = x · (bias + alpha/size · Σ x²)^−beta, the sum over `size` neighbouring channels (Krizhevsky et al. 2012).
 """
 
 from __future__ import annotations

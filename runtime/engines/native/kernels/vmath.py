@@ -11,10 +11,9 @@ carry no fast-math flags: each rounding is where the source says.
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Callable, Sequence
 from functools import wraps
-from math import inf, nan, pi
+from math import inf, nan
 from typing import Concatenate, ParamSpec
 
 from ..emit import DOUBLE, INT, INT32, Function, Type, Value, vector
@@ -25,11 +24,14 @@ __all__ = [
     "copysign",
     "erf",
     "exp",
+    "exp_below",
     "expm1_below",
     "fabs",
     "gelu",
     "gelu_tanh",
     "log",
+    "maximum",
+    "minimum",
     "mish",
     "polynomial",
     "pow",
@@ -80,9 +82,11 @@ _EXP2 = (
 
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.1219444005469057e-4
 """ln 2 in two parts, the first so short that a multiple by an exponent is exact."""
-_ROUNDER, _ROUNDER_BITS = 12582912.0, 0x4B400000
+_ROUNDER = 12582912.0
 """1.5·2²³: added to a number, it leaves the nearest integer in the lowest bits."""
-_TINY, _LEAST_NORMAL = -150.0, 1.1754943508222875e-38
+_ROOM = 64
+"""Results that may be below the normal range are made 2⁶⁴ times too large first, so that they are rounded once."""
+_TINY, _LEAST_NORMAL = -110.0, 1.1754943508222875e-38
 _HALF_ROOT_BITS = 0x3F3504F3
 """√½, and below the same in float64."""
 _HALF_ROOT_BITS_64 = 0x3FE6A09E667F3BCD
@@ -117,6 +121,20 @@ def at_most(f: Function, x: Value, high: float) -> Value:
     return f.select(x > high, f.value(high, x.type), x)
 
 
+def maximum(f: Function, a: Value, b: Value) -> Value:
+    """The larger, NaN if either is; which of two zeros is open. Of integers too."""
+    if not a.type.floating:
+        return f.maximum(a, b)
+    return f.select(a.equals(a), f.select(a > b, a, b), a)
+
+
+def minimum(f: Function, a: Value, b: Value) -> Value:
+    """The smaller, NaN if either is; which of two zeros is open. Of integers too."""
+    if not a.type.floating:
+        return f.minimum(a, b)
+    return f.select(a.equals(a), f.select(a < b, a, b), a)
+
+
 def fabs(f: Function, x: Value) -> Value:
     """|x|"""
     return f.call("llvm.fabs", x)
@@ -139,35 +157,19 @@ def _like(x: Value, scalar: Type) -> Type:
     return vector(scalar, x.type.lanes or 1)
 
 
-def _power_of_two(f: Function, n: Value, like: Type) -> Value:
-    """2ⁿ of an integer n within the normal range."""
-    return f.bitcast(f.binary("shl", n + 127, 23), like)
-
-
-def _reduced(f: Function, x: Value) -> tuple[Value, Value]:
-    """x = n·ln 2 + r: (r, the integer n)."""
-    shifted = f.fma(x, f.value(1 / math.log(2.0), x.type), f.value(_ROUNDER, x.type))
-    n = shifted - _ROUNDER
+def _reduced(f: Function, x: Value, extra: int = 0) -> tuple[Value, Value]:
+    """x = n·ln 2 + r: (r, 2^(n + extra))."""
+    rounder = _ROUNDER + 127 + extra
+    shifted = f.fma(x, f.value(1 / math.log(2.0), x.type), f.value(rounder, x.type))
+    n = shifted - rounder
     r = f.fma(n, f.value(-_LN2_HIGH, x.type), x)
     r = f.fma(n, f.value(-_LN2_LOW, x.type), r)
-    return r, f.bitcast(shifted, _like(x, INT32)) - _ROUNDER_BITS
+    bits = f.binary("shl", f.bitcast(shifted, _like(x, INT32)), 23)
+    return r, f.bitcast(bits, x.type)
 
 
-def _exp_parts(f: Function, x: Value, low: Value | None = None) -> tuple[Value, Value, Value]:
-    """exp(x + low) as a product of three numbers, the last two powers of two; for −150 ≤ x ≤ 89."""
-    r, n = _reduced(f, x)
-    if low is not None:
-        r = r + low
-    p = f.fma(r * r, polynomial(f, r, _EXP), r) + 1.0
-    half = f.binary("ashr", n, 1)
-    return p, _power_of_two(f, half, x.type), _power_of_two(f, n - half, x.type)
-
-
-def _small_exp(f: Function, x: Value) -> Value:
-    """exp(x) for −80 ≤ x ≤ 80."""
-    r, n = _reduced(f, x)
-    p = f.fma(r * r, polynomial(f, r, _EXP), r) + 1.0
-    return p * _power_of_two(f, n, x.type)
+def _exp_of_rest(f: Function, r: Value) -> Value:
+    return f.fma(r * r, polynomial(f, r, _EXP), r) + 1.0
 
 
 def _split(f: Function, x: Value, high: int, bits: int, integer: Type) -> tuple[Value, Value]:
@@ -177,6 +179,25 @@ def _split(f: Function, x: Value, high: int, bits: int, integer: Type) -> tuple[
     e = f.binary("ashr", whole - high, bits)
     m = f.bitcast(whole - f.binary("shl", e, bits), x.type)
     return m - 1.0, f.convert(e, x.type.scalar)
+
+
+def _wide_exp2(f: Function, z: Value) -> Value:
+    """2ᶻ in float64 for |z| ≤ 1000, exact to 29 bits."""
+    rounder = 1.5 * 2.0**52
+    shifted = z + rounder
+    power = polynomial(f, z - (shifted - rounder), _EXP2)
+    bits = f.binary("shl", f.bitcast(shifted, _like(z, INT)) + 1023, 52)
+    return power * f.bitcast(bits, z.type)
+
+
+def _quotient(f: Function, x: Value, large: float, small: Value) -> Value:
+    """x/(large + small), for |small| ≤ large, as if the sum were exact."""
+    total = small + large
+    lost = small - (total - large)
+    inverse = f.value(1.0, x.type) / total
+    y = x * inverse
+    rest = f.fma(-y, lost, f.fma(-y, total, x))
+    return f.fma(rest, inverse, y)
 
 
 def _log1p_term(f: Function, r: Value, e: Value) -> Value:
@@ -190,38 +211,48 @@ def _log1p_term(f: Function, r: Value, e: Value) -> Value:
 
 @_strict
 def exp(f: Function, x: Value) -> Value:
-    """eˣ."""
-    p, a, b = _exp_parts(f, at_least(f, at_most(f, x, 89.0), _TINY))
-    return p * a * b
+    """eˣ, within 1.1 ULP."""
+    bounded = at_least(f, at_most(f, x, 89.0), _TINY)
+    small = bounded < 0.0
+    r, power = _reduced(f, bounded)
+    bits = f.bitcast(power, _like(x, INT32))
+    bits = bits + f.select(small, f.value(_ROOM << 23, bits.type), -2 << 23)
+    y = _exp_of_rest(f, r) * f.bitcast(bits, x.type)
+    return y * f.select(small, f.value(2.0**-_ROOM, x.type), 4.0)
+
+
+@_strict
+def exp_below(f: Function, x: Value) -> Value:
+    """eˣ where x ≤ 0, within 1.1 ULP."""
+    r, power = _reduced(f, at_least(f, x, _TINY), _ROOM)
+    return _exp_of_rest(f, r) * power * 2.0**-_ROOM
 
 
 @_strict
 def expm1_below(f: Function, x: Value) -> Value:
-    """eˣ − 1 where x ≤ 0 (elsewhere up to x = 88 with a lesser accuracy)."""
-    r, n = _reduced(f, at_least(f, x, -20.0))
-    rest = f.fma(r * r, polynomial(f, r, _EXPM1), r)
-    scale = _power_of_two(f, n, x.type)
-    return f.fma(scale, rest, scale - 1.0)
+    """eˣ − 1 where x ≤ 0, within 1 ULP."""
+    r, power = _reduced(f, at_least(f, x, -20.0))
+    return f.fma(power, f.fma(r * r, polynomial(f, r, _EXPM1), r), power - 1.0)
 
 
 @_strict
 def sigmoid(f: Function, x: Value) -> Value:
-    """1/(1 + e⁻ˣ), as eˣ/(1 + eˣ) where x < 0."""
-    e = exp(f, -fabs(f, x))
-    return f.select(x < 0.0, e, f.value(1.0, x.type)) / (e + 1.0)
+    """1/(1 + e⁻ˣ), as eˣ/(1 + eˣ) where x < 0; within 1.6 ULP."""
+    e = exp_below(f, -fabs(f, x))
+    return _quotient(f, f.select(x < 0.0, e, f.value(1.0, x.type)), 1.0, e)
 
 
 @_strict
 def tanh(f: Function, x: Value) -> Value:
-    """−m/(2 + m) with m = e^(−2|x|) − 1, and the sign of x."""
+    """−m/(2 + m) with m = e^(−2|x|) − 1, and the sign of x; within 2 ULP."""
     m = expm1_below(f, fabs(f, x) * -2.0)
-    return copysign(f, m / (m + 2.0), x)
+    return copysign(f, _quotient(f, m, 2.0, m), x)
 
 
 @_strict
 def softplus(f: Function, x: Value) -> Value:
-    """log(1 + eˣ) = max(x, 0) + log(1 + t) with t = e^−|x|."""
-    t = exp(f, -fabs(f, x))
+    """log(1 + eˣ) = max(x, 0) + log(1 + t) with t = e^−|x|; within 1.8 ULP."""
+    t = exp_below(f, -fabs(f, x))
     large = t > math.sqrt(2.0) - 1
     r = f.select(large, (t - 1.0) * 0.5, t)
     e = f.select(large, f.value(1.0, x.type), 0.0)
@@ -230,11 +261,11 @@ def softplus(f: Function, x: Value) -> Value:
 
 @_strict
 def mish(f: Function, x: Value) -> Value:
-    """x·tanh(log(1 + eˣ)) = x·e(e + 2)/(e(e + 2) + 2) with e = eˣ; −0 at −∞."""
-    bounded = at_least(f, x, _TINY)
-    p, a, b = _exp_parts(f, at_most(f, bounded, 20.0))
-    e = p * a * b
-    return p * bounded * a * b * (e + 2.0) / f.fma(e, e + 2.0, f.value(2.0, x.type))
+    """x·tanh(log(1 + eˣ)) = x·e(e + 2)/(e(e + 2) + 2) with e = eˣ, in float64; −0 at −∞. Within 0.6 ULP."""
+    z = f.convert(at_least(f, at_most(f, x, 20.0), _TINY), DOUBLE)
+    e = _wide_exp2(f, z * (1 / math.log(2.0)))
+    n = e * (e + 2.0)
+    return f.select(x > 20.0, x, f.convert(z * n / (n + 2.0), x.type.scalar))
 
 
 # ---- logarithm and powers
@@ -242,7 +273,7 @@ def mish(f: Function, x: Value) -> Value:
 
 @_strict
 def log(f: Function, x: Value) -> Value:
-    """The natural logarithm; −∞ at 0, NaN below."""
+    """The natural logarithm; −∞ at 0, NaN below. Within 1 ULP."""
     small = x < _LEAST_NORMAL
     r, e = _split(f, f.select(small, x * 2.0**23, x), _HALF_ROOT_BITS, 23, INT32)
     y = _log1p_term(f, r, e - f.select(small, f.value(23.0, x.type), 0.0))
@@ -252,7 +283,7 @@ def log(f: Function, x: Value) -> Value:
 
 @_strict
 def pow(f: Function, x: Value, y: Value) -> Value:
-    """x to the power y with IEEE 754's special cases: 2^(y·log₂|x|) in float64, the sign put to it."""
+    """x to the power y with IEEE 754's special cases: 2^(y·log₂|x|) in float64, the sign put to it. Within 0.6 ULP."""
     a = fabs(f, x)
     wide = f.convert(a, DOUBLE)
     r, e = _split(f, wide, _HALF_ROOT_BITS_64, 52, INT)
@@ -260,11 +291,7 @@ def pow(f: Function, x: Value, y: Value) -> Value:
     logarithm = f.select(wide < inf, logarithm, wide)
     logarithm = f.select(wide.equals(0.0), f.value(-inf, wide.type), logarithm)
     z = at_least(f, at_most(f, f.convert(y, DOUBLE) * logarithm, 200.0), -200.0)
-    rounder = 1.5 * 2.0**52
-    shifted = z + rounder
-    power = polynomial(f, z - (shifted - rounder), _EXP2)
-    bits = f.binary("shl", f.bitcast(shifted, _like(x, INT)) + 1023, 52)
-    result = f.convert(power * f.bitcast(bits, wide.type), x.type.scalar)
+    result = f.convert(_wide_exp2(f, z), x.type.scalar)
     one = f.value(1.0, x.type)
     result = f.select(a.equals(1.0), one, result)
     half, whole = y * 0.5, f.call("llvm.roundeven", y).equals(y)
@@ -292,10 +319,11 @@ def reciprocal(f: Function, x: Value) -> Value:
 
 @_strict
 def erf(f: Function, x: Value) -> Value:
-    """2/√π ∫₀ˣ e^(−t²) dt: x + x·P(x²), and 1 − exp(R(|x|)) beyond 0.93."""
+    """2/√π ∫₀ˣ e^(−t²) dt: x + x·P(x²), and 1 − exp(R(|x|)) beyond 0.93; within 1.2 ULP."""
     small = f.fma(x, polynomial(f, x * x, _ERF), x)
     a = at_most(f, fabs(f, x), _ERF_IS_ONE)
-    large = f.value(1.0, x.type) - _small_exp(f, polynomial(f, a, _ERFC))
+    r, power = _reduced(f, polynomial(f, a, _ERFC))
+    large = f.value(1.0, x.type) - _exp_of_rest(f, r) * power
     return f.select(a < _ERF_SWITCH, small, copysign(f, large, x))
 
 
@@ -303,38 +331,21 @@ def erf(f: Function, x: Value) -> Value:
 def gelu(f: Function, x: Value) -> Value:
     """x·Φ(x) = max(x, 0) − t·Φ(−t) with t = |x| and Φ(−t) = e^(−t²/2)·P(t)/Q(t); −0 at −∞.
 
-    No digits are lost for negative x, as they are in ½x(1 + erf(x/√2)).
+    No digits are lost for negative x, as they are in ½x(1 + erf(x/√2)). Computed in float64; within 1 ULP.
     """
-    t = at_most(f, fabs(f, x), 15.0)
-    square = t * t
-    low = f.fma(t, t, -square)
-    p, a, b = _exp_parts(f, square * -0.5, low * -0.5)
-    tail = t * polynomial(f, t, _MILLS_P) / polynomial(f, t, _MILLS_Q)
-    return at_least(f, x, 0.0) - p * tail * a * b
+    t = f.convert(at_most(f, fabs(f, x), 15.0), DOUBLE)
+    tail = t * _wide_exp2(f, t * t * (-0.5 / math.log(2.0)))
+    tail = tail * polynomial(f, t, _MILLS_P) / polynomial(f, t, _MILLS_Q)
+    return at_least(f, x, 0.0) - f.convert(tail, x.type.scalar)
 
 
 @_strict
 def gelu_tanh(f: Function, x: Value) -> Value:
     """½x(1 + tanh(√(2/π)(x + 0.044715x³))) = max(x, 0) − t·e/(1 + e), e = exp(−√(8/π)(t + 0.044715t³)), t = |x|.
 
-    The exponent is computed in two parts, since its error is that of the result where x is far below 0. −0 at −∞.
+    Computed in float64 like `gelu`, since far below 0 the error of the exponent is that of the result; within 0.9 ULP.
     """
-    t = at_most(f, fabs(f, x), 11.0)
-    linear, cubic = -math.sqrt(8 / pi), -math.sqrt(8 / pi) * 0.044715
-    square = t * t
-    product = square * cubic
-    slope = product + linear
-    back = slope - product
-    low = (product - (slope - back)) + (f.value(linear, x.type) - back)
-    low = low + f.fma(square, f.value(cubic, x.type), -product)
-    low = f.fma(f.fma(t, t, -square), f.value(cubic, x.type), low)
-    low = f.fma(square, f.value(_lost(cubic), x.type), low + _lost(linear))
-    exponent = t * slope
-    low = f.fma(t, low, f.fma(t, slope, -exponent))
-    p, a, b = _exp_parts(f, exponent, low)
-    return at_least(f, x, 0.0) - p * t * a * b / (p * a * b + 1.0)
-
-
-def _lost(x: float) -> float:
-    """What rounding to float32 takes from x."""
-    return x - float(struct.unpack("<f", struct.pack("<f", x))[0])
+    t = f.convert(at_most(f, fabs(f, x), 11.0), DOUBLE)
+    scale = -math.sqrt(8 / math.pi) / math.log(2.0)
+    e = _wide_exp2(f, t * f.fma(t * t, f.value(scale * 0.044715, t.type), f.value(scale, t.type)))
+    return at_least(f, x, 0.0) - f.convert(t * e / (e + 1.0), x.type.scalar)

@@ -37,7 +37,7 @@ class Multiply:
     def product(self) -> gemm.Product:
         """Raises ValueError if shapes do not fit, or are not compiled."""
         c = None if self.added is None else self.added.shape
-        return gemm.matmul(*self.shapes, c, constant=self.weights is not None, **self.options)
+        return gemm.product(*self.shapes, c, constant=self.weights is not None, **self.options)
 
     def emit(self, asm: Assembly) -> None:
         product = self.product()
