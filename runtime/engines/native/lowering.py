@@ -12,6 +12,7 @@ from ...ops.registry import Operator
 from ...plan import OPERATOR
 from .assembly import Assembly, Op, Stretch
 from .operators import op_of
+from .operators.movement import shuffled
 
 __all__ = ["DOMAIN", "lower"]
 
@@ -70,13 +71,30 @@ def _merged(nodes: list[ir.Node], wanted: set[ir.Value]) -> list[Op]:
     """The ops of some nodes, activations and additions taken into the convolutions before them."""
     ops: list[Op] = []
     producer: dict[ir.Value, int] = {}
+    done: set[ir.Node] = set()
     for node in nodes:
-        if not _merge(node, ops, producer, wanted):
-            op = op_of(node)
-            assert op is not None
-            ops.append(op)
-            producer[op.output] = len(ops) - 1
+        if node in done or _merge(node, ops, producer, wanted):
+            continue
+        op, absorbed = _shuffle(node, wanted)
+        done |= absorbed
+        op = op or op_of(node)
+        assert op is not None
+        ops.append(op)
+        producer[op.output] = len(ops) - 1
     return ops
+
+
+def _shuffle(node: ir.Node, wanted: set[ir.Value]) -> tuple[Op | None, set[ir.Node]]:
+    """The shuffle of channels that begins with a node, and the nodes that it is beside this one."""
+    chain = [node]
+    for name in ("Transpose", "Reshape"):
+        uses = chain[-1].outputs[0].uses()
+        follower = uses[0].node if len(uses) == 1 and chain[-1].outputs[0] not in wanted else None
+        if chain[0].op_type != "Reshape" or follower is None or follower.op_type != name:
+            return None, set()
+        chain.append(follower)
+    found = shuffled(*chain)
+    return found, set(chain[1:]) if found is not None else set()
 
 
 def _merge(node: ir.Node, ops: list[Op], producer: dict[ir.Value, int], wanted: set[ir.Value]) -> bool:

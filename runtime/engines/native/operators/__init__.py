@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from ..assembly import Op, dims
 from ..kernels.operators import OPERATORS as ELEMENTWISE
-from . import convolution, elementwise, pictures, products
+from . import convolution, elementwise, movement, pictures, products, rows
 
 __all__ = ["OPERATORS", "op_of"]
 
@@ -42,4 +42,10 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | None]] = {
     "GlobalMaxPool": pictures.global_pooling,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), pictures.view),
     "Concat": pictures.joining,
+    "Transpose": movement.transposition,
+    "Softmax": rows.softmax,
+    "LogSoftmax": rows.softmax,
+    "LayerNormalization": rows.layer_normalization,
+    "RMSNormalization": rows.layer_normalization,
+    **dict.fromkeys(rows.REDUCTIONS, rows.reduction),
 }

@@ -20,6 +20,12 @@ FUSABLE: dict[str, Callable[[dict[str, Any]], tuple[str, tuple[float, ...]]]] = 
     "LeakyRelu": lambda a: ("leaky_relu", (a["alpha"],)),
     "HardSigmoid": lambda a: ("hard_sigmoid", (a["alpha"], a["beta"])),
     "HardSwish": lambda a: ("hard_swish", ()),
+    "Sigmoid": lambda a: ("sigmoid", ()),
+    "Tanh": lambda a: ("tanh", ()),
+    "Elu": lambda a: ("elu", (a["alpha"],)),
+    "Softplus": lambda a: ("softplus", ()),
+    "Mish": lambda a: ("mish", ()),
+    "Gelu": lambda a: ("gelu_tanh" if a["approximate"] == "tanh" else "gelu", ()),
 }
 """Activations that an epilogue can hold: operator → its attributes → (activation, constants)."""
 

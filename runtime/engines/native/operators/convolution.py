@@ -11,10 +11,13 @@ import onnx_ir as ir
 from ....inference import constant
 from ....ops._windows import Windows
 from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
-from ..kernels import conv
+from ..host import host
+from ..kernels import conv, winograd
 from ..kernels.epilogues import Epilogue
 from ..layouts import Blocked, Plain
 from ._nodes import bound, epilogue_with, is_float, windows_of
+
+FEW = 4
 
 
 @dataclass(eq=False)
@@ -27,16 +30,25 @@ class Convolve:
     bias: np.ndarray | None
     where: Windows
     groups: int
+    tile: int = 0
+    """Of Winograd's algorithm, 0 for the direct one."""
     epilogue: Epilogue = field(default_factory=Epilogue)
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
-        few = self.groups == 1 and kinds[0] == "plain" and self.weights.shape[1] <= 4
+        few = kinds[0] == "plain" and self.reads_plain()
         return ["plain" if few else "blocked", *(["blocked"] if len(self.inputs) > 1 else [])], "blocked"
 
-    def frame(self, index: int) -> Frame:
-        return conv.frame_needed(self._problem(Blocked(dims(self.inputs[0]), 1))) if index == 0 else NO_FRAME
+    def reads_plain(self) -> bool:
+        """Few channels are better read from a plain picture than spread over registers."""
+        return self.groups == 1 and self.weights.shape[1] <= FEW
 
-    def _problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
+    def frame(self, index: int) -> Frame:
+        if index:
+            return NO_FRAME
+        problem = self.problem(Blocked(dims(self.inputs[0]), host().lanes))
+        return winograd.frame_needed(problem, self.tile) if self.tile else conv.frame_needed(problem)
+
+    def problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
         w = self.where
         y = y or Blocked(dims(self.output), x.lanes if isinstance(x, Blocked) else 1)
         pads = (w.begin[0], w.begin[1], w.end[0], w.end[1])
@@ -51,7 +63,13 @@ class Convolve:
         slots["y"], y = asm.write(self.output, "blocked")
         assert isinstance(y, Blocked)
         assert residual is None or isinstance(residual, Blocked)
-        problem = self._problem(x, y)
+        problem = self.problem(x, y)
+        if self.tile:
+            packed = winograd.pack(problem, self.tile, self.weights, self.bias)
+            slots |= {name: asm.constant(array) for name, array in packed.items()}
+            slots["scratch"] = asm.scratch(winograd.scratch_bytes(problem, self.tile))
+            asm.add(*winograd.steps(problem, self.tile, slots, self.epilogue, residual))
+            return
         packed = conv.pack(problem, self.weights, self.bias, residual)
         slots |= {name: asm.constant(array) for name, array in packed.items()}
         room = conv.scratch(problem)
@@ -85,6 +103,8 @@ def convolution(node: ir.Node) -> Op | None:
         return None
     a = bound(node)
     made = Convolve([x], node.outputs[0], weights, bias, windows_of(x, weights.shape[2:], a), a["group"])
-    lanes = 4  # whether it can be computed does not depend on how many
-    problem = made._problem(Blocked(dims(x), lanes).framed(*made.frame(0)))
-    return made if conv.supports(problem) else None
+    problem = made.problem(Blocked(dims(x), host().lanes))
+    if not conv.supports(problem.with_x(Blocked(dims(x), host().lanes).framed(*conv.frame_needed(problem)))):
+        return None
+    made.tile = 0 if made.reads_plain() else winograd.choose(problem)
+    return made
