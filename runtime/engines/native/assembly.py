@@ -26,6 +26,8 @@ __all__ = ["Assembly", "Kind", "Op", "Stretch"]
 Kind = Literal["plain", "blocked"]
 Frame = tuple[int, int, int, int]
 NO_FRAME: Frame = (0, 0, 0, 0)
+ALONE_BELOW = 2_000_000
+"""Floating-point operations of a stretch; meeting another thread takes longer than to do so few alone."""
 
 
 class Op(Protocol):
@@ -231,7 +233,7 @@ class Stretch:
 
     def __init__(self, asm: Assembly, threads: int) -> None:
         self.program = asm.program()
-        self.threads = threads
+        self.threads = threads if sum(step.flops for step in self.program.steps) > ALONE_BELOW else 1
         self._inputs = [(asm.outside[v], dims(v), _dtype(v)) for v in asm.given]
         self._outputs = [(asm.results[v], dims(v), _dtype(v)) for v in asm.wanted]
 
