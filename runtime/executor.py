@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import copy
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -14,9 +17,13 @@ import onnx_ir as ir
 from . import limits, passes
 from .dtypes import numpy_dtype
 from .engines.arrays import ArraysEngine, engine, to_host
-from .errors import InvalidInput, LimitExceeded, NonFiniteLoss, RunFailed, StriateError
+from .errors import InvalidGraph, InvalidInput, LimitExceeded, NonFiniteLoss, RunFailed, StriateError
 from .inference import constant
+from .memory import Meter, check_room, size_of
+from .passes.declared import DECLARED
 from .plan import Plan, Signature, Step, plan
+
+_meter = Meter()
 
 BODY_SHAPES = 4
 """So many plans for exact shapes are made of the body of a loop: shapes that change with every trip change for ever."""
@@ -35,6 +42,7 @@ class Executor:
         donate: input name → output name. After `run` the input's array holds the output; such an output cannot be
             fetched.
         reuse: share buffers between values whose lifetimes do not meet.
+        threads: of the native engine; 0 leaves every node to the arrays engine.
         loop_trips: how often all loops of one run together may go round.
         guard: an output that must be finite; if it is not, `run` raises before anything donated is written.
 
@@ -49,6 +57,7 @@ class Executor:
         optimize: bool = True,
         plan_cache: int = 16,
         specialised: int = 64,
+        threads: int = 0,
         loop_trips: int = limits.LOOP_TRIPS,
         donate: Mapping[str, str] | None = None,
         reuse: bool = True,
@@ -64,6 +73,7 @@ class Executor:
         self._specialised = specialised
         self._made = 0
         self._loop_trips = loop_trips
+        self._lower = _lowering(threads) if threads and self.engine.on_host else None
         self._lock = Lock()
         graph = self.model.graph
         self._required = [str(v.name) for v in graph.inputs if v.name not in graph.initializers]
@@ -94,15 +104,17 @@ class Executor:
             if found is not None:
                 self._plans.move_to_end(signature)
                 return found
-        made = plan(
-            self.model,
-            signature,
-            self.engine,
-            donate=self.donate,
-            guard=self.guard,
-            body=self._subgraph,
-            **self._layout,
-        )
+        with _prepared():
+            made = plan(
+                self.model,
+                signature,
+                self.engine,
+                donate=self.donate,
+                guard=self.guard,
+                body=self._subgraph,
+                lower=self._lower,
+                **self._layout,
+            )
         with self._lock:
             self._made += 1
             self._plans[signature] = made
@@ -147,7 +159,10 @@ class Executor:
             for step in plan.steps[plan.guarded :]:
                 _run_step(step, values, arena, self.engine.overwrite)
         results = [values[plan.fetches[n]] for n in fetch]
-        results = [self.engine.copy(r) if n in plan.copied else r for n, r in zip(fetch, results, strict=True)]
+        for i, name in enumerate(fetch):
+            if name in plan.copied:
+                results[i] = self.engine.copy(results[i])
+                _meter.took(size_of(results[i]))
         for old, new in plan.donated:
             self.engine.overwrite(values[old], values[new])
         with self._lock:
@@ -159,8 +174,34 @@ class Executor:
         with self._lock:
             if plan.arenas:
                 return plan.arenas.pop()
+        check_room(plan.arena_bytes)
         block = self.engine.empty(plan.arena_bytes)
         return [block[b.offset : b.offset + b.nbytes].view(b.dtype).reshape(b.shape) for b in plan.buffers]
+
+
+@contextmanager
+def _prepared() -> Iterator[None]:
+    """What goes wrong while a model is prepared for some inputs is one of our errors."""
+    try:
+        yield
+    except StriateError:
+        raise
+    except MemoryError as error:
+        raise LimitExceeded(f"preparing the model for these inputs needs more memory than there is: {error}") from error
+    except Exception as error:
+        raise InvalidGraph(f"the model cannot be prepared for these inputs: {error}") from error
+
+
+def _lowering(threads: int) -> Callable[[ir.Model], bool] | None:
+    """What puts stretches of a graph into machine code; None, and a warning, where llvmlite is missing."""
+    try:
+        import llvmlite  # noqa: F401
+    except ImportError:
+        warnings.warn("the native engine needs llvmlite, which is not installed; NumPy is used", stacklevel=4)
+        return None
+    from .engines.native.lowering import lower
+
+    return partial(lower, threads=threads)
 
 
 class Subgraph:
@@ -189,7 +230,13 @@ class Subgraph:
 
     def __call__(self, *values: Any) -> tuple[Any, ...]:
         """The outputs, in memory of their own, for the values of the subgraph's own inputs."""
-        feeds = dict(zip(self._inputs, (*values, *self.captured), strict=True))
+        given = (*values, *self.captured)
+        if len(given) != len(self._inputs):
+            raise InvalidGraph(
+                f"the subgraph {self.executor.model.graph.name!r} has {len(self._inputs) - len(self.captured)} inputs; "
+                f"its node gives it {len(values)}"
+            )
+        feeds = dict(zip(self._inputs, given, strict=True))
         results = self.executor._execute(self.executor.plan_for(feeds), feeds, self._outputs)
         for i in self._repeated:
             results[i] = self.executor.engine.copy(results[i])
@@ -206,10 +253,14 @@ class Subgraph:
 
 
 def _known_type(value: ir.Value) -> tuple[np.dtype | None, tuple[int | None, ...] | None]:
-    if not isinstance(value.type, ir.TensorType):
+    """What was inferred of a value; where nothing was, what its file declares."""
+    kind, shape = value.type, value.shape
+    if kind is None:
+        kind, shape = value.meta.get(DECLARED, (None, None))
+    if not isinstance(kind, ir.TensorType):
         return None, None
-    shape = None if value.shape is None else tuple(d if isinstance(d, int) else None for d in value.shape)
-    return numpy_dtype(value.type.dtype.value), shape
+    dims = None if shape is None else tuple(d if isinstance(d, int) else None for d in shape)
+    return numpy_dtype(kind.dtype.value), dims
 
 
 def _kind(value: Any) -> tuple[np.dtype | None, tuple[int, ...] | None]:
@@ -232,11 +283,14 @@ def _run_step(step: Step, values: list[Any], arena: list[Any], overwrite: Callab
         found = ", ".join(map(_described, inputs))
         raise RunFailed(f"node {step.node!r} ({step.op_type}) failed on inputs {found}: {error}") from error
     if len(step.outputs) == 1 and not isinstance(result, tuple):
+        if step.out is None:
+            _meter.took(size_of(result))
         values[step.outputs[0]] = result
         if step.out is not None and step.out < 0 and result is not values[-1 - step.out]:
             overwrite(values[-1 - step.out], result)  # a kernel need not use the memory it is given
     else:
         for slot, array in zip(step.outputs, result, strict=False):
+            _meter.took(size_of(array))
             values[slot] = array
     for slot in step.frees:
         values[slot] = None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import onnx
 
 from . import dtypes
+from .body_checks import check_bodies, check_call
 from .errors import InvalidGraph, LimitExceeded, UndefinedValue, UnsupportedOperator
 from .ops import registry
 
@@ -22,6 +23,9 @@ AttributeProto, FormalParameter = onnx.AttributeProto, onnx.defs.OpSchema.Formal
 FunctionId = tuple[str, str, str]
 _TERM = r"[a-zA-Z]*(\.\.\.)?[a-zA-Z]*"
 _EQUATION = re.compile(rf"{_TERM}(,{_TERM})*(->{_TERM})?")
+_HOLDS = {AttributeProto.TENSOR: "t", AttributeProto.GRAPH: "g", AttributeProto.TYPE_PROTO: "tp",
+          AttributeProto.SPARSE_TENSOR: "sparse_tensor"}  # fmt: skip
+"""Where attributes of a type lie that cannot be left out."""
 LOWERED = {("ai.onnx.preview.training", "Gradient")}
 """Operators that have neither a kernel nor a function body: a pass replaces them."""
 Body = onnx.GraphProto | onnx.FunctionProto
@@ -109,6 +113,7 @@ def check(proto: onnx.ModelProto, where: str, limits: Limits) -> bool:
     functions = {_identity(f): f for f in proto.functions}
     context = _Context(where, limits, functions, check_opsets(proto.opset_import, where))
     _check_value_types(proto.graph, context)
+    _check_inputs(proto.graph, context)
     _check_graph(proto.graph, (), context)
     repeated = Counter(_identity(f) for f in proto.functions)
     for identity, function in functions.items():
@@ -161,6 +166,7 @@ def _check_nodes(body: Body, names: set[str], outer: tuple[set[str], ...], conte
                     f"of a previous node; it is read by node {_title(node)}"
                 )
         for graph in _subgraphs(node):
+            _check_value_types(graph, context)
             used |= _check_graph(graph, scopes, context)
         reads.append({producers[name] for name in used if name in producers})
         captured |= used - local
@@ -222,7 +228,14 @@ def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
             )
         if not all(map(_is_text, (attribute.s, *attribute.strings))):
             raise InvalidGraph(f"{label}: the text of attribute {attribute.name!r} is not UTF-8")
-    if (node.domain, node.op_type, node.overload) in context.functions:
+        field = _HOLDS.get(attribute.type)
+        if field is not None and not attribute.ref_attr_name and not attribute.HasField(field):
+            raise InvalidGraph(f"{label}: the attribute {attribute.name!r} is empty")
+        for kind in (*attribute.type_protos, *((attribute.tp,) if attribute.HasField("tp") else ())):
+            _check_type(kind, f"{label}: attribute {attribute.name!r}", context.limits)
+    called = context.functions.get((node.domain, node.op_type, node.overload))
+    if called is not None:
+        check_call(node, called, label)
         return
     version = context.versions.get(node.domain)
     if version is None:
@@ -242,6 +255,7 @@ def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
         raise UnsupportedOperator(f"{label}: {detail} (domain {_show(node.domain)!r})")
     if schema is not None:
         _check_against(schema, node, label)
+    check_bodies(node, version, label)
     if node.op_type == "Einsum":
         _check_equation(node, label)
     if operator is not None:
@@ -278,8 +292,9 @@ def _check_against(schema: Schema, node: onnx.NodeProto, label: str) -> None:
                 f"{label} with schema({schema.domain}::{schema.name}:{schema.since_version}) has {kind} size {found} "
                 f"not in range [min={least}, max={most}]"
             )
-    for formal, name in zip(schema.inputs, node.input, strict=False):
-        if not name and formal.option == FormalParameter.Single:
+    for i, name in enumerate(node.input):
+        formal = schema.inputs[min(i, len(schema.inputs) - 1)]
+        if not name and formal.option != FormalParameter.Optional:
             raise InvalidGraph(f"{label}: input {formal.name!r} is required but its name is empty")
 
 
@@ -332,20 +347,28 @@ def _calls(nodes: Iterable[onnx.NodeProto]) -> Iterator[FunctionId]:
 
 def _check_value_types(graph: onnx.GraphProto, context: _Context) -> None:
     for value in (*graph.input, *graph.output, *graph.value_info):
-        label = f"{context.where}: value {value.name!r}"
-        kind = value.type.WhichOneof("value")
-        if kind is None and value.name in {v.name for v in graph.input}:
-            raise InvalidGraph(f"{label} is a graph input without a type")
-        if kind != "tensor_type":
-            continue
-        tensor = value.type.tensor_type
+        _check_type(value.type, f"{context.where}: value {value.name!r}", context.limits)
+
+
+def _check_type(kind: onnx.TypeProto, label: str, limits: Limits) -> None:
+    """The data types and ranks of a type and of those inside it; it may be left open."""
+    for name in ("sequence_type", "optional_type"):
+        if kind.HasField(name):
+            _check_type(getattr(kind, name).elem_type, label, limits)
+    if kind.HasField("map_type"):
+        _check_type(kind.map_type.value_type, label, limits)
+    for name in ("tensor_type", "sparse_tensor_type"):
+        tensor = getattr(kind, name)
         if tensor.elem_type not in dtypes.NUMPY and tensor.elem_type != onnx.TensorProto.UNDEFINED:
             raise InvalidGraph(f"{label} does not have valid data type: {tensor.elem_type} is not one of ONNX's")
-        if len(tensor.shape.dim) > context.limits.rank:
-            raise LimitExceeded(
-                f"{label} has {len(tensor.shape.dim)} dimensions; at most {context.limits.rank} are allowed"
-            )
+        if len(tensor.shape.dim) > limits.rank:
+            raise LimitExceeded(f"{label} has {len(tensor.shape.dim)} dimensions; at most {limits.rank} are allowed")
+
+
+def _check_inputs(graph: onnx.GraphProto, context: _Context) -> None:
     for value in graph.input:
+        if value.type.WhichOneof("value") is None:
+            raise InvalidGraph(f"{context.where}: value {value.name!r} is a graph input without a type")
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type == onnx.TensorProto.UNDEFINED:
             raise InvalidGraph(f"{context.where}: value {value.name!r} is a graph input without a data type")
 

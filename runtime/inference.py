@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 
+from . import dtypes
 from .errors import InvalidGraph, InvalidInput
 from .ops import registry
 
@@ -16,6 +18,8 @@ Dim = int | str | None
 Type = tuple[ir.DataType | None, tuple[Dim, ...] | None]
 
 _DATA_LIMIT = 1 << 12  # constants up to this many elements are shown to the inference: shapes, axes, repeats, ...
+_INT32 = range(-(1 << 31), 1 << 31)
+_VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
 
 def value_type(value: ir.Value) -> Type:
@@ -48,15 +52,19 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     Raises:
         InvalidGraph: if the inputs contradict the operator's specification.
     """
-    own = registry.find(node.domain, node.op_type, version)
+    own, schema = registry.find(node.domain, node.op_type, version), _schema(node.op_type, version, node.domain)
+    if schema is not None:
+        _check_types(node, schema)
     if own is not None and own.infer is not None:
         try:
             return [t if isinstance(t, ir.TypeAndShape) else _known(t) for t in own.infer(node)][: len(node.outputs)]
         except (InvalidGraph, InvalidInput) as error:
             raise type(error)(f"node {node.name or node.op_type!r} ({node.op_type}): {error}") from None
-    schema = _schema(node.op_type, version, node.domain)
-    if schema is None or _has_subgraph(node):
+    if schema is None or _has_subgraph(node) or _crashes_inference(node):
         return [None] * len(node.outputs)
+    if _lengths_unknown(node):
+        kind = node.inputs[0].type if node.inputs[0] is not None else None
+        return [None if kind is None else ir.TypeAndShape(kind, None)]
     proto = _node_proto(node)
     types: dict[str, onnx.TypeProto] = {}
     data: dict[str, onnx.TensorProto] = {}
@@ -74,10 +82,81 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
         inferred = onnx.shape_inference.infer_node_outputs(
             schema, proto, types, data, opset_imports=[onnx.helper.make_opsetid(node.domain, version)]
         )
-    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+    except MemoryError:
+        return [None] * len(node.outputs)
+    except Exception as error:  # of C++, and of many kinds
         reason = str(error).replace("\n", " ").removeprefix("[ShapeInferenceError] ")
         raise InvalidGraph(f"node {node.name or node.op_type!r} ({node.op_type}): {reason}") from None
     return [_from_proto(inferred[f"o{i}"]) if f"o{i}" in inferred else None for i in range(len(node.outputs))]
+
+
+def _check_types(node: ir.Node, schema: Any) -> None:
+    """The element types of the inputs, where they are known, against the operator's type constraints.
+
+    Raises:
+        InvalidGraph: a type the operator does not take, or two where it wants the same.
+    """
+    bound: dict[str, tuple[str, str]] = {}
+    formals, allowed = schema.inputs, _constraints(schema)
+    for i, value in enumerate(node.inputs):
+        found = "" if value is None else _type_name(value.type)
+        if value is None or not found or not formals:
+            continue
+        formal = formals[min(i, len(formals) - 1)]
+        types = allowed.get(formal.type_str, (formal.type_str,))
+        where = f"node {node.name or node.op_type!r} ({node.op_type})"
+        wider = found == "tensor(double)" and "tensor(float)" in types  # kernels take it where ONNX does not
+        if found not in types and not wider:
+            raise InvalidGraph(
+                f"{where}: Type Error: Type '{found}' of input parameter ({value.name}) is invalid; {formal.name} is "
+                f"one of {', '.join(sorted(types))}"
+            )
+        other, name = bound.setdefault(formal.type_str, (found, str(value.name)))
+        if other != found and (formal.option != _VARIADIC or formal.is_homogeneous):
+            raise InvalidGraph(
+                f"{where}: Type Error: its inputs {name!r} and {value.name!r} must have the same type; found {other} "
+                f"and {found}"
+            )
+
+
+def _type_name(kind: ir.TypeProtocol | None) -> str:
+    """ONNX's name of a type; empty where it is not known to the end."""
+    if isinstance(kind, (ir.SequenceType, ir.OptionalType)):
+        inner = _type_name(kind.elem_type)
+        return inner and f"{'seq' if isinstance(kind, ir.SequenceType) else 'optional'}({inner})"
+    known = isinstance(kind, ir.TensorType) and kind.dtype.value in dtypes.NAMES
+    return f"tensor({dtypes.onnx_name(kind.dtype.value)})" if known else ""
+
+
+@cache
+def _constraints(schema: Any) -> dict[str, frozenset[str]]:
+    return {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+
+
+def _crashes_inference(node: ir.Node) -> bool:
+    """ONNX's own inference reads past the ends of vectors for some attributes; the kernels say what is wrong."""
+    if node.domain not in ("", "ai.onnx.ml"):
+        return False
+    given = {name: attribute for name, attribute in node.attributes.items() if not attribute.is_ref()}
+    if node.op_type == "Split" and "num_outputs" in given and given["num_outputs"].value != len(node.outputs):
+        return True
+    if node.op_type == "GatherND" and "batch_dims" in given and given["batch_dims"].value < 0:
+        return True
+    if node.op_type in ("Slice", "Constant"):
+        return False
+    return any(
+        a.value not in _INT32 if a.type == ir.AttributeType.INT else any(i not in _INT32 for i in a.value)
+        for a in given.values()
+        if a.type in (ir.AttributeType.INT, ir.AttributeType.INTS)
+    )
+
+
+def _lengths_unknown(node: ir.Node) -> bool:
+    """Scales or sizes of a length that is not known yet, which ONNX's inference takes to be 0."""
+    if node.domain or node.op_type not in ("Resize", "Upsample"):
+        return False
+    given = [v for v in node.inputs[1:] if v is not None and v.const_value is None]
+    return any(v.shape is None or not all(isinstance(d, int) for d in v.shape) for v in given)
 
 
 def annotate(node: ir.Node, version: int) -> None:

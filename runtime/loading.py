@@ -13,6 +13,7 @@ from .errors import (
     EmptyModel,
     InvalidInput,
     InvalidModel,
+    LimitExceeded,
     ModelNotFound,
     NotAModel,
     StriateError,
@@ -31,6 +32,7 @@ __all__ = ["executor", "load", "set_seed"]
 
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 LOOP_TRIPS = "striate.loop_trips"
+ENGINE = "striate.engine"
 _SEED_VALUES = 1 << 24  # as many whole numbers as a float attribute holds exactly
 _seed: int | None = None
 
@@ -69,18 +71,32 @@ def load(source: str | bytes | os.PathLike[str], options: SessionOptions) -> ir.
 def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     """An executor of the model; whatever fails while the graph is prepared is the model's fault."""
     from .executor import Executor
+    from .passes import declared
 
     optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        made = Executor(model, device, optimize=optimize, loop_trips=_loop_trips(options))
+        own = model.clone()
+        declared.run(own)
+        made = Executor(own, device, optimize=optimize, threads=_threads(options), loop_trips=_loop_trips(options))
         _check_kernels(made.model)
+        declared.check(model.graph, made.model.graph)
     except StriateError as error:
         raise _in_their_words(error, model.meta.get("path")) from error
     except MemoryError as error:
-        raise status(Fail, "the model does not fit into memory", InvalidModel) from error
+        raise status(Fail, "the model does not fit into memory", LimitExceeded) from error
     except Exception as error:
         raise status(Fail, f"This is an invalid model. {' '.join(str(error).split())}", InvalidModel) from error
     return made
+
+
+def _threads(options: SessionOptions) -> int:
+    """Of the native engine, 0 if the session does without it."""
+    wanted = options._entries.get(ENGINE) or os.environ.get("STRIATE_ENGINE", "arrays")
+    if wanted not in ("arrays", "native"):
+        raise InvalidInput(f"the option {ENGINE} is {wanted!r}; expected 'arrays' or 'native'")
+    if wanted == "arrays":
+        return 0
+    return options.intra_op_num_threads or os.cpu_count() or 1
 
 
 def _loop_trips(options: SessionOptions) -> int:

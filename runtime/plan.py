@@ -14,11 +14,14 @@ import onnx_ir as ir
 from . import dtypes, limits, passes
 from .builder import attributes
 from .engines.arrays import ArraysEngine
-from .errors import LimitExceeded, StriateError
+from .errors import InvalidInput, LimitExceeded, StriateError
+from .inference import dims
 from .ops import registry
 from .subgraphs import close, graphs_of
 
 ALIGNMENT = 64
+OPERATOR = "striate.operator"
+"""A node may bring the operator that computes it, under this key of its `meta`."""
 
 Signature = tuple[tuple[str, np.dtype | None, tuple[int, ...] | None], ...]
 """Name, dtype and shape of each input, by name; None where it is left open, or the input is no tensor."""
@@ -86,6 +89,7 @@ def plan(
     reuse: bool = True,
     optimize: bool = True,
     body: Body,
+    lower: Callable[[ir.Model], bool] | None = None,
 ) -> Plan:
     """Specialises `model` (left untouched) to the given inputs and lays it out for `engine`.
 
@@ -95,12 +99,15 @@ def plan(
         guard: an output to be computed before any donated input is overwritten.
         reuse: share buffers between values whose lifetimes do not meet.
         body: makes subgraphs callable.
+        lower: puts stretches of the specialised graph into nodes that bring their operator along (`OPERATOR`).
 
     Raises:
         InvalidGraph: if the shapes contradict an operator.
         LimitExceeded: if a value would be larger than `limits.VALUE_BYTES`.
     """
     model = specialise(model, signature, optimize=optimize)
+    if lower is not None:
+        lower(model)
     return _Layout(model, engine, dict(donate or {}), reuse, body).plan(guard)
 
 
@@ -113,6 +120,7 @@ def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) 
         assert value.name is not None
         if value.name in given:
             dtype, shape = given[value.name]
+            _check_fed(value, shape)
             value.shape = None if shape is None else ir.Shape(shape)
             if dtype is not None:
                 value.type = ir.TensorType(ir.DataType(dtypes.onnx_dtype(dtype)))
@@ -122,6 +130,19 @@ def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) 
             graph.inputs.remove(value)
     passes.specialise(model, optimize=optimize)
     return model
+
+
+def _check_fed(value: ir.Value, shape: tuple[int, ...] | None) -> None:
+    """What was prepared for the declared shape of an input is wrong for another.
+
+    Raises:
+        InvalidInput: if it is another.
+    """
+    if value.shape is None or shape is None:
+        return
+    declared = dims(value.shape)
+    if len(declared) != len(shape) or any(isinstance(d, int) and d != n for d, n in zip(declared, shape, strict=True)):
+        raise InvalidInput(f"input {value.name!r} has shape {list(shape)}; the model declares {list(declared)}")
 
 
 class _Layout:
@@ -134,7 +155,7 @@ class _Layout:
         self.body = body
         self.slots: dict[ir.Value, int] = {}
         self.nodes = list(graph)
-        self.operators = [registry.lookup(n.domain, n.op_type, graph.opset_imports[n.domain]) for n in self.nodes]
+        self.operators = [_operator_of(node, graph) for node in self.nodes]
         closed = {n: {name: close(g, model.ir_version) for name, g in graphs_of(n).items()} for n in self.nodes}
         self.bodies = {n: {name: inner for name, (inner, _) in found.items()} for n, found in closed.items()}
         self.captured = {n: {name: values for name, (_, values) in found.items()} for n, found in closed.items()}
@@ -289,6 +310,11 @@ class _Layout:
                 if value is not None:
                     (host if i in operator.host else device).add(value)
         return host - device
+
+
+def _operator_of(node: ir.Node, graph: ir.Graph) -> registry.Operator:
+    own = node.meta.get(OPERATOR)
+    return own or registry.lookup(node.domain, node.op_type, graph.opset_imports[node.domain])
 
 
 def _first_fit(nbytes: int, taken: Iterable[Buffer]) -> int:

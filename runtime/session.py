@@ -13,7 +13,7 @@ from typing import Any
 
 from . import feeds, loading
 from .capi.onnxruntime_pybind11_state import Fail, InvalidArgument, dressed, status
-from .errors import InvalidInput, StriateError
+from .errors import InvalidInput, LimitExceeded, StriateError
 from .files import atomic_write
 from .model_face import ModelMetadata, NodeArg, argument, metadata
 from .ort_value import IOBinding, OrtDevice, OrtValue
@@ -278,4 +278,4 @@ def _run_errors() -> Iterator[None]:
     except StriateError as error:
         raise status(Fail, str(error), type(error)) from error
     except MemoryError as error:
-        raise status(Fail, "the run needs more memory than there is; use a smaller batch", InvalidInput) from error
+        raise status(Fail, "the run needs more memory than there is; use a smaller batch", LimitExceeded) from error

@@ -34,6 +34,7 @@ _FIELDS: dict[int, str] = {
     Proto.STRING: "string_data",
 }
 """Where values lie that are not raw; every other type uses int32_data."""
+_DATA = frozenset(("raw_data", "int32_data", *_FIELDS.values()))
 _BITS: dict[int, int] = {Proto.UINT4: 4, Proto.INT4: 4, Proto.FLOAT4E2M1: 4, Proto.UINT2: 2, Proto.INT2: 2}
 _COMPLEX = (Proto.COMPLEX64, Proto.COMPLEX128)
 
@@ -198,6 +199,11 @@ def _check_tensor(tensor: onnx.TensorProto, external: External, limits: Limits) 
         expected = nbytes if tensor.data_type in _BITS else count * (2 if tensor.data_type in _COMPLEX else 1)
     elif tensor.data_type == Proto.STRING:
         raise InvalidGraph(f"{label} is text, which raw_data cannot hold")
+    stray = [other for other in _DATA if other != name and getattr(tensor, other)]
+    if stray:
+        raise InvalidGraph(
+            f"{label} has data in {stray[0]}; its type {dtypes.onnx_name(tensor.data_type)} keeps it in {name}"
+        )
     if found != expected:
         raise InvalidGraph(
             f"{label} has {found:,} {unit} in {name}; its dims {list(tensor.dims)} and type "

@@ -11,6 +11,7 @@ import numpy as np
 from .. import limits
 from ..errors import InvalidInput, LimitExceeded
 from ..inference import constant, value_type
+from ..memory import check_room
 
 
 def axis_in(axis: int, rank: int) -> int:
@@ -48,6 +49,44 @@ def shape_from(dims: Iterable[int]) -> tuple[int, ...]:
     return shape
 
 
+def numbers(vector: Any) -> list[Any]:
+    """The elements of a host tensor that lists axes, sizes or the like; a scalar is a list of one.
+
+    Raises:
+        InvalidInput: if it is neither.
+    """
+    if vector.ndim > 1:
+        raise InvalidInput(f"a list of axes, sizes or indices must be a vector; found shape {list(vector.shape)}")
+    return vector.reshape(-1).tolist()
+
+
+def one(scalar: Any, what: str) -> Any:
+    """The only element of a host tensor.
+
+    Raises:
+        InvalidInput: if there is none, or another.
+    """
+    if scalar.size != 1:
+        raise InvalidInput(f"{what} has shape {list(scalar.shape)}; expected one number")
+    return scalar.reshape(()).item()
+
+
+def fits(shape: Sequence[int], target: Sequence[int]) -> bool:
+    """Whether a tensor of this shape can be broadcast to the shape `target`."""
+    padded = (1,) * (len(target) - len(shape)) + tuple(shape)
+    return len(padded) == len(target) and all(d in (1, n) for d, n in zip(padded, target, strict=True))
+
+
+def check_rank(rank: int) -> None:
+    """Checks that there can be a tensor of this rank.
+
+    Raises:
+        LimitExceeded: if not.
+    """
+    if rank > limits.RANK:
+        raise LimitExceeded(f"a result of {rank} dimensions; at most {limits.RANK} are allowed")
+
+
 def bounded(dims: Iterable[int], dtype: Any) -> tuple[int, ...]:
     """`dims` as a shape for a result of this dtype, checked before memory is asked for.
 
@@ -56,11 +95,14 @@ def bounded(dims: Iterable[int], dtype: Any) -> tuple[int, ...]:
         LimitExceeded: if such a tensor is larger than any value may be.
     """
     shape = shape_from(dims)
+    check_rank(len(shape))
     nbytes = math.prod(shape) * np.dtype(dtype).itemsize
-    if nbytes > limits.VALUE_BYTES:
+    span = math.prod(d for d in shape if d) * np.dtype(dtype).itemsize  # NumPy counts behind a dimension of 0 too
+    if nbytes > limits.VALUE_BYTES or span >= 1 << 63:
         raise LimitExceeded(
             f"a result of shape {list(shape)} would take {nbytes:,} bytes; at most {limits.VALUE_BYTES:,} are allowed"
         )
+    check_room(nbytes)
     return shape
 
 

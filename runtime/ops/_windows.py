@@ -155,8 +155,8 @@ def _windows(
     strides, dilations = strides or (1,) * rank, dilations or (1,) * rank
     check_attributes(rank, pads, auto_pad, kernel_shape=kernel, strides=strides, dilations=dilations)
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    if auto_pad == "NOTSET":
-        pads = pads or (0,) * 2 * rank
+    if auto_pad in ("NOTSET", "VALID"):
+        pads = (pads if auto_pad == "NOTSET" else None) or (0,) * 2 * rank
         begin, end = pads[:rank], pads[rank:]
         room = [x + b + e - r for x, b, e, r in zip(spatial, begin, end, reach, strict=True)]
         out = [_steps(room[i], strides[i], spatial[i] + begin[i], ceil_mode) for i in range(rank)]
@@ -180,9 +180,6 @@ def _steps(room: int, stride: int, starts_before: int, ceil_mode: bool) -> int:
 def _auto(
     auto_pad: str, spatial: Sequence[int], reach: Sequence[int], strides: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], list[int]]:
-    if auto_pad == "VALID":
-        none = (0,) * len(spatial)
-        return none, none, [(x - r) // s + 1 for x, r, s in zip(spatial, reach, strides, strict=True)]
     out = [-(-x // s) for x, s in zip(spatial, strides, strict=True)]
     total = [max(0, (o - 1) * s + r - x) for o, s, r, x in zip(out, strides, reach, spatial, strict=True)]
     less, more = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)

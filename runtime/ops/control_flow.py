@@ -13,7 +13,7 @@ from ..builder import attributes
 from ..errors import InvalidGraph, InvalidInput, LimitExceeded
 from ..inference import annotate_graph
 from ..subgraphs import graphs_of
-from ._axes import axis_in
+from ._axes import axis_in, bounded
 from .registry import op
 
 # ---- If
@@ -181,6 +181,8 @@ def _stacked(xp, values, known, axis):
     if len({value.shape for value in values}) > 1:
         found = sorted({tuple(value.shape) for value in values})
         raise InvalidInput(f"what is scanned must have the same shape in every trip; found {found}")
+    axis = axis_in(axis, values[0].ndim + 1)
+    bounded((len(values), *values[0].shape), values[0].dtype)
     return (np if values[0].dtype.kind == "O" else xp).stack(values, axis=axis)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..dtypes import compute_dtype, is_float
 from ..errors import InvalidInput
-from ._axes import axes_in, result_shape, shape_from
+from ._axes import axes_in, bounded, result_shape, shape_from
 from ._interpolation import Line, adjoint_table, table
 from .registry import GRAD_DOMAIN, op
 
@@ -70,6 +70,9 @@ def _from_sizes(lengths, sizes, policy):
 
 
 def _resize(xp, X, lines, extrapolation_value=0.0, **attributes):
+    bounded((lines[axis].resized if axis in lines else size for axis, size in enumerate(X.shape)), X.dtype)
+    for line in lines.values():
+        bounded([line.resized], np.float64)
     tables = {axis: table(line, **{**_DEFAULTS, **attributes}) for axis, line in lines.items()}
     order = sorted(lines, key=lambda axis: (lines[axis].resized / max(1, lines[axis].size), -axis))
     Y = _apply(xp, X, {axis: tables[axis] for axis in order})

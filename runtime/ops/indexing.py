@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ..errors import InvalidInput
-from ._axes import axis_in, in_range
+from ._axes import axis_in, bounded, in_range, one
 from ._scatter import gather_gradient, scatter_rows
 from .registry import op
 
@@ -66,7 +66,7 @@ def _row_numbers(xp, indices, shape):
 
 
 def _check_tuples(data, indices, batch_dims=0):
-    if indices.ndim == 0 or batch_dims + indices.shape[-1] > data.ndim or batch_dims >= indices.ndim:
+    if batch_dims < 0 or indices.ndim == 0 or batch_dims + indices.shape[-1] > data.ndim or batch_dims >= indices.ndim:
         raise InvalidInput(
             f"indices of shape {list(indices.shape)} name more axes than data of shape {list(data.shape)} has "
             f"behind {batch_dims} batch axes"
@@ -292,11 +292,12 @@ def tensor_scatter(xp, past_cache, update, write_indices=None, *, axis=-2, mode=
 
 def _hot(xp, indices, depth, axis):
     """Where the one-hot tensor is hot; nowhere for an index out of range."""
-    depth = int(depth.reshape(-1)[0])
+    depth = int(one(depth, "depth"))
     if depth < 1:
         raise InvalidInput(f"depth of OneHot must be at least 1; found {depth}")
     axis = axis_in(axis, indices.ndim + 1)
     indices = xp.expand_dims(indices.astype(np.int64), axis)
+    bounded((*indices.shape[:axis], depth, *indices.shape[axis + 1 :]), np.int64)
     classes = xp.arange(depth).reshape([-1 if i == axis else 1 for i in range(indices.ndim)])
     return (indices == classes) | (indices + depth == classes)
 
@@ -339,13 +340,13 @@ def top_k_1(xp, X, *, k, axis=-1):
 @op("TopK", since=10, host=(1,))
 def top_k_10(xp, X, K, *, axis=-1):
     """The K largest elements along `axis` in descending order, and their indices; equal ones stay in order."""
-    return _top_k(xp, X, int(K.reshape(-1)[0]), axis)
+    return _top_k(xp, X, int(one(K, "K")), axis)
 
 
 @op("TopK", since=11, host=(1,))
 def top_k_11(xp, X, K, *, axis=-1, largest=1, sorted=1):
     """The K largest or smallest elements along `axis`, in order, and their indices; equal ones stay in order."""
-    return _top_k(xp, X, int(K.reshape(-1)[0]), axis, largest)
+    return _top_k(xp, X, int(one(K, "K")), axis, largest)
 
 
 @top_k_11.gradient

@@ -28,6 +28,7 @@ def negative_log_likelihood_loss(xp, input, target, weight=None, *, ignore_index
 def softmax_cross_entropy_loss(xp, scores, labels, weights=None, *, ignore_index=None, reduction="mean", n_outputs=1):
     """(loss, log-probabilities) of scores [N, C, …]: −weights[label] · log softmax(scores)[label]."""
     name = "SoftmaxCrossEntropyLoss"
+    _check_shapes(name, scores, labels)
     shifted = xp.subtract(scores, scores.max(axis=1, keepdims=True), dtype=compute_dtype(scores.dtype))
     total = xp.exp(shifted).sum(axis=1, keepdims=True)
     xp.log(total, out=total)
@@ -41,13 +42,17 @@ def softmax_cross_entropy_loss(xp, scores, labels, weights=None, *, ignore_index
     return loss if n_outputs == 1 else (loss, shifted.astype(scores.dtype, copy=False))
 
 
-def _pick(xp, name, x, labels, ignore_index):
-    """(x at the labels, the labels, which of them count or None for all); a label that does not count becomes 0."""
+def _check_shapes(name, x, labels):
     if x.ndim < 2 or labels.shape != (x.shape[0], *x.shape[2:]):
         raise InvalidInput(
             f"{name}: labels of shape {list(labels.shape)} do not fit scores of shape {list(x.shape)}; "
             "expected [N, …] and [N, classes, …]"
         )
+
+
+def _pick(xp, name, x, labels, ignore_index):
+    """(x at the labels, the labels, which of them count or None for all); a label that does not count becomes 0."""
+    _check_shapes(name, x, labels)
     counted = None if ignore_index is None else labels != ignore_index
     if counted is not None:
         labels = xp.where(counted, labels, 0)

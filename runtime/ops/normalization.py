@@ -13,8 +13,15 @@ import numpy as np
 from ..dtypes import compute_dtype, numpy_dtype
 from ..errors import InvalidInput
 from ..inference import value_type
+from ._axes import axes_in, axis_in, fits
 from ._precision import cast, narrow, widen
 from .registry import GRAD_DOMAIN, op
+
+
+def _channels(name, X):
+    if X.ndim < 2:
+        raise InvalidInput(f"{name}: X has shape {list(X.shape)}; expected [N, C, ...]")
+    return X.shape[1]
 
 
 def check_channels(name, X, channels, **vectors):
@@ -22,6 +29,14 @@ def check_channels(name, X, channels, **vectors):
         if vector.shape != (channels,):
             raise InvalidInput(
                 f"{name}: {which} has shape {list(vector.shape)}; expected [{channels}] for X of shape {list(X.shape)}"
+            )
+
+
+def _check_broadcast(name, X, **tensors):
+    for which, tensor in tensors.items():
+        if not fits(tensor.shape, X.shape):
+            raise InvalidInput(
+                f"{name}: {which} of shape {list(tensor.shape)} cannot be broadcast to X of shape {list(X.shape)}"
             )
 
 
@@ -87,7 +102,7 @@ def group_normalization_18(xp, X, scale, bias, *, num_groups, epsilon=1e-5, out=
 @op("GroupNormalization", since=21, inplace=True)
 def group_normalization(xp, X, scale, bias, *, num_groups, epsilon=1e-5, stash_type=1, out=None):
     """x̂ · scale + bias, both per channel."""
-    check_channels("GroupNormalization", X, X.shape[1], scale=scale, bias=bias)
+    check_channels("GroupNormalization", X, _channels("GroupNormalization", X), scale=scale, bias=bias)
     return _normalize_groups(xp, "GroupNormalization", X, scale, bias, num_groups, epsilon, out)
 
 
@@ -120,6 +135,7 @@ def _grouped_gradient(g, node, dY, groups):
 def layer_normalization(xp, X, Scale, B=None, *, axis=-1, epsilon=1e-5, stash_type=1, out=None, n_outputs=1):
     """(x̂ · Scale + B, μ, s), the statistics over the axes from `axis` on."""
     axis = _axis("LayerNormalization", axis, X.ndim)
+    _check_broadcast("LayerNormalization", X, Scale=Scale, **({} if B is None else {"B": B}))
     stash = numpy_dtype(stash_type)
     wide = np.promote_types(compute_dtype(X.dtype), compute_dtype(stash))
     rows, out = _rows(X, axis, out, wide)
@@ -164,6 +180,7 @@ def _(g, node, dY, dMean=None, dInvStdDev=None):
 def rms_normalization(xp, X, scale, *, axis=-1, epsilon=1e-5, stash_type=1, out=None):
     """X / sqrt(mean(X²) + epsilon) · scale over the axes from `axis` on; the result has the dtype of `scale`."""
     axis = _axis("RMSNormalization", axis, X.ndim)
+    _check_broadcast("RMSNormalization", X, scale=scale)
     wide = np.promote_types(compute_dtype(X.dtype), compute_dtype(numpy_dtype(stash_type)))
     rows, out = _rows(X, axis, out if X.dtype == scale.dtype else None, wide)
     square = xp.einsum("rs,rs->r", rows, rows)[:, None] / rows.shape[1]
@@ -191,7 +208,7 @@ _MVN_EPSILON = 1e-9
 @op("MeanVarianceNormalization", since=9, inplace=True, infer=_type_of_input)
 def mean_variance_normalization(xp, X, *, axes=(0, 2, 3), out=None):
     """(X − μ) / (σ + 1e-9), mean and standard deviation over `axes`."""
-    wide = compute_dtype(X.dtype)
+    wide, axes = compute_dtype(X.dtype), axes_in(axes, X.ndim)
     x = X.astype(wide, copy=False)
     centred = xp.subtract(x, x.mean(axis=axes, keepdims=True), out=out if wide == X.dtype else None)
     deviation = xp.sqrt(xp.square(centred).mean(axis=axes, keepdims=True))
@@ -217,7 +234,7 @@ def lp_normalization(xp, input, *, axis=-1, p=2, out=None):
     """input / its p-norm along `axis`, for p = 1 or 2; zero where the norm is zero."""
     if p not in (1, 2):
         raise InvalidInput(f"LpNormalization: p is {p}; expected 1 or 2")
-    wide = compute_dtype(input.dtype)
+    wide, axis = compute_dtype(input.dtype), axis_in(axis, input.ndim)
     x = input.astype(wide, copy=False)
     norm = xp.abs(x).sum(axis=axis, keepdims=True) if p == 1 else xp.sqrt(xp.square(x).sum(axis=axis, keepdims=True))
     norm[norm == 0] = math.inf

@@ -12,6 +12,7 @@ from ..builder import attributes
 from ..dtypes import is_float
 from ..errors import InvalidGraph, InvalidInput
 from ..inference import value_type
+from ._axes import bounded, numbers
 from ._windows import (
     Windows,
     axis_windows,
@@ -61,8 +62,8 @@ def _static_windows(node) -> Windows:
 
 
 def _explicit(node, w: Windows) -> dict:
-    """Attributes that place the windows of the node without `auto_pad`, under which `ceil_mode` has no effect."""
-    ceil_mode = node.attrs["ceil_mode"] if node.attrs["auto_pad"] == "NOTSET" else 0
+    """Attributes that place the windows of the node without `auto_pad`; under SAME `ceil_mode` has no effect."""
+    ceil_mode = node.attrs["ceil_mode"] if node.attrs["auto_pad"] in ("NOTSET", "VALID") else 0
     return {
         "kernel_shape": w.kernel,
         "strides": w.strides,
@@ -372,11 +373,11 @@ def max_unpool(xp, X, I, output_shape=None, *, kernel_shape, pads=None, strides=
         InvalidInput: for an index outside the unpooled tensor, or an output_shape smaller than it.
     """
     natural = (*X.shape[:2], *_unpooled(X.shape[2:], kernel_shape, pads, strides))
-    check_indices(I, X.shape, prod(natural))
+    check_indices(I, X.shape, prod(bounded(natural, X.dtype)))
     flat = xp.zeros(prod(natural), X.dtype)
     flat[I.reshape(-1)] = X.reshape(-1)
     Y = flat.reshape(natural)
-    target = natural if output_shape is None else tuple(output_shape.tolist())
+    target = natural if output_shape is None else bounded(numbers(output_shape), X.dtype)
     if target == natural:
         return Y
     if len(target) != X.ndim or any(t < n for t, n in zip(target, natural, strict=True)):

@@ -121,10 +121,10 @@ def dynamic_quantize_linear(xp, x):
 def centred(xp, x, zero_point, dtype):
     """x - zero_point as a new array of a floating-point dtype that holds both; int32 is rounded only afterwards."""
     wide = np.dtype(np.float64) if x.dtype.itemsize > 2 else dtype
-    y = x.astype(dtype if zero_point is None else wide)
+    y = xp.asarray(x.astype(dtype if zero_point is None else wide))
     if zero_point is not None:
         xp.subtract(y, zero_point.astype(wide), out=y)
-    return y.astype(dtype, copy=False)
+    return xp.asarray(y.astype(dtype, copy=False))
 
 
 def saturated(xp, q, zero_point, dtype, saturate=1):

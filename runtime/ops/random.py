@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
 import onnx_ir as ir
 
 from .. import random
 from ..dtypes import compute_dtype, numpy_dtype
 from ..errors import InvalidInput
 from ..inference import constant, value_type
+from ._axes import bounded, one
 from .registry import GRAD_DOMAIN, op
 
 
@@ -22,7 +24,7 @@ def _key(seed):
 
 def _uniform(xp, shape, dtype, low, high, seed):
     wide = compute_dtype(dtype)
-    values = random.uniform(xp, _key(seed), 0, shape, wide)
+    values = random.uniform(xp, _key(seed), 0, bounded(shape, wide), wide)
     values *= high - low
     values += low
     return values.astype(dtype, copy=False)
@@ -30,7 +32,7 @@ def _uniform(xp, shape, dtype, low, high, seed):
 
 def _normal(xp, shape, dtype, mean, scale, seed):
     wide = compute_dtype(dtype)
-    values = random.normal(xp, _key(seed), 0, shape, wide)
+    values = random.normal(xp, _key(seed), 0, bounded(shape, wide), wide)
     values *= scale
     values += mean
     return values.astype(dtype, copy=False)
@@ -82,7 +84,8 @@ def multinomial(xp, input, *, dtype=6, sample_size=1, seed=None):
     cumulated = xp.cumsum(xp.exp(scores - scores.max(axis=1, keepdims=True)), axis=1)
     rows = xp.arange(batch)[:, None]
     cumulated = cumulated / cumulated[:, -1:] + rows
-    drawn = random.uniform(xp, _key(seed), 0, (batch, sample_size), xp.float64) + rows
+    size = bounded((batch, sample_size), np.float64)
+    drawn = random.uniform(xp, _key(seed), 0, size, xp.float64) + rows
     found = xp.searchsorted(cumulated.ravel(), drawn.ravel(), side="right").reshape(drawn.shape)
     return xp.clip(found - rows * classes, 0, classes - 1).astype(numpy_dtype(dtype))
 
@@ -131,8 +134,8 @@ def dropout_10(xp, data, *, ratio=0.5, n_outputs=1):
 @op("Dropout", since=12, host=(1, 2), view=True, deterministic=False)
 def dropout(xp, data, ratio=None, training_mode=None, *, seed=None, n_outputs=1):
     """In training mode zero with probability `ratio` and the rest divided by 1 − ratio; else the data itself."""
-    probability = 0.5 if ratio is None else float(ratio)
-    if training_mode is None or not bool(training_mode) or probability == 0:
+    probability = 0.5 if ratio is None else float(one(ratio, "ratio"))
+    if training_mode is None or not one(training_mode, "training_mode") or probability == 0:
         return dropout_10(xp, data, n_outputs=n_outputs)
     output, mask = _drop(xp, data, probability, _key(seed))
     return output if n_outputs == 1 else (output, mask)

@@ -9,7 +9,7 @@ import numpy as np
 from ..dtypes import compute_dtype, is_float
 from ..errors import InvalidInput
 from ..inference import constant, value_type
-from ._axes import axes_in, axis_in
+from ._axes import axes_in, axis_in, numbers
 from .registry import op
 
 # ---- what is computed: (xp, floats or integers, axes, keepdims, out); narrow floats arrive as float32
@@ -219,8 +219,8 @@ def _reduced(xp, data, axes, keepdims, compute, out):
     wide = compute_dtype(data.dtype)
     if wide != data.dtype:
         out, dtype, data = None, data.dtype, data.astype(wide)
-        return compute(xp, data, axes, bool(keepdims)).astype(dtype)
-    return compute(xp, data, axes, bool(keepdims), out).astype(data.dtype, copy=False)
+        return compute(xp, data, axes, keepdims == 1).astype(dtype)
+    return compute(xp, data, axes, keepdims == 1, out).astype(data.dtype, copy=False)
 
 
 def _define_reduction(name, since, compute, rule):
@@ -230,7 +230,7 @@ def _define_reduction(name, since, compute, rule):
 
     @op(name, since=since, host=(1,))
     def by_input(xp, data, axes=None, *, keepdims=1, noop_with_empty_axes=0, out=None):
-        given = [] if axes is None else axes.tolist()
+        given = [] if axes is None else numbers(axes)
         return _reduced(xp, data, given if given or noop_with_empty_axes else None, keepdims, compute, out)
 
     by_input.gradient(rule)
@@ -250,7 +250,7 @@ def _place(xp, name, data, axis, keepdims, last):
     else:
         index = find(data, axis=axis)
     index = index.astype(np.int64, copy=False)
-    return xp.expand_dims(index, axis) if keepdims else index
+    return xp.expand_dims(index, axis) if keepdims == 1 else index
 
 
 def _define_place(name):

@@ -9,7 +9,7 @@ import numpy as np
 from ..dtypes import numpy_dtype
 from ..errors import InvalidGraph, InvalidInput, UnsupportedOperator
 from ..inference import constant
-from ._axes import axes_in, bounded, inverse
+from ._axes import axes_in, bounded, check_rank, inverse, numbers, one
 from .registry import op
 
 # ---- made from nothing
@@ -88,7 +88,7 @@ def constant_of_shape(xp, input, *, value=None, out=None):
     value = np.zeros(1, np.float32) if value is None else value
     if value.size != 1:
         raise InvalidGraph(f"value of ConstantOfShape must have one element; found shape {list(value.shape)}")
-    out = xp.empty(bounded(input.tolist(), value.dtype), value.dtype) if out is None else out
+    out = xp.empty(bounded(numbers(input), value.dtype), value.dtype) if out is None else out
     out[...] = value.reshape(-1)[0]
     return out
 
@@ -126,7 +126,7 @@ def _count(first, last, step):
 
 def _range(xp, start, limit, delta, dtype):
     """start + i·delta, in float64 or int64, then rounded to `dtype`."""
-    first, last, step = (x.reshape(-1).tolist()[0] for x in (start, limit, delta))
+    first, last, step = map(one, (start, limit, delta), ("start", "limit", "delta"))
     (count,) = bounded([_count(first, last, step)], np.float64)
     wide = np.arange(count, dtype=np.int64 if isinstance(step, int) else np.float64) * step + first
     return xp.asarray(wide.astype(dtype))
@@ -195,10 +195,10 @@ def _reshape(data, shape, allowzero=0):
     if -1 in wanted and given:
         rest = math.prod(d for i, d in enumerate(data.shape) if i not in copied)
         wanted[wanted.index(-1)] = rest // given
-    target = [data.shape[i] if i in copied else d for i, d in enumerate(wanted)]
+    target = bounded([data.shape[i] if i in copied else d for i, d in enumerate(wanted)], data.dtype)
     if math.prod(target) != math.prod(data.shape):
         raise InvalidInput(f"a tensor of shape {list(data.shape)} cannot be reshaped to {[int(d) for d in shape]}")
-    return data.reshape(tuple(target))
+    return data.reshape(target)
 
 
 @op("Reshape", since=1, view=True)
@@ -212,13 +212,13 @@ def reshape_1(xp, data, *, shape=None, consumed_inputs=None):
 @op("Reshape", since=5, host=(1,), view=True)
 def reshape_5(xp, data, shape):
     """The elements in another shape; 0 copies a dimension, -1 is what remains."""
-    return _reshape(data, shape.tolist())
+    return _reshape(data, numbers(shape))
 
 
 @op("Reshape", since=14, host=(1,), view=True)
 def reshape_14(xp, data, shape, *, allowzero=0):
     """The elements in another shape; -1 is what remains, 0 copies a dimension, or with `allowzero` means none."""
-    return _reshape(data, shape.tolist(), allowzero)
+    return _reshape(data, numbers(shape), allowzero)
 
 
 @reshape_14.gradient
@@ -261,7 +261,7 @@ def squeeze_1(xp, data, *, axes=None):
 @op("Squeeze", since=13, host=(1,), view=True)
 def squeeze_13(xp, data, axes=None):
     """Without the given axes of size 1 (default: all of them)."""
-    return _squeeze(data, None if axes is None else axes.tolist())
+    return _squeeze(data, None if axes is None else numbers(axes))
 
 
 @squeeze_13.gradient
@@ -272,6 +272,7 @@ def _(g, node, dY):
 
 def _unsqueeze(data, axes):
     rank = data.ndim + len(axes)
+    check_rank(rank)
     axes = axes_in(axes, rank)
     old = iter(data.shape)
     return data.reshape(tuple(1 if i in axes else next(old) for i in range(rank)))
@@ -286,7 +287,7 @@ def unsqueeze_1(xp, data, *, axes):
 @op("Unsqueeze", since=13, host=(1,), view=True)
 def unsqueeze_13(xp, data, axes):
     """With axes of size 1 at the given places of the result."""
-    return _unsqueeze(data, axes.reshape(-1).tolist())
+    return _unsqueeze(data, numbers(axes))
 
 
 @unsqueeze_13.gradient

@@ -6,12 +6,12 @@ import numpy as np
 
 from ..errors import InvalidInput
 from ..inference import constant
-from ._axes import axes_in, axis_in, bounded, result_shape, same_length, shape_from
+from ._axes import axes_in, axis_in, bounded, numbers, one, result_shape, same_length, shape_from
 from .registry import GRAD_DOMAIN, op
 
 
 def _list(vector):
-    return None if vector is None else vector.reshape(-1).tolist()
+    return None if vector is None else numbers(vector)
 
 
 # ---- Concat and Split
@@ -24,6 +24,10 @@ def _concat(xp, inputs, axis, out):
         raise InvalidInput(
             f"tensors joined along axis {axis} must agree in all other dimensions; found shapes {shapes}"
         )
+    if out is None:
+        first = inputs[0]
+        joined = sum(x.shape[axis] for x in inputs)
+        bounded((*first.shape[:axis], joined, *first.shape[axis + 1 :]), first.dtype)
     return xp.concatenate(inputs, axis=axis, out=out)
 
 
@@ -75,7 +79,7 @@ def _equal_parts(input, axis, n_outputs):
 @op("Split", since=1, host=(1,), view=True)
 def split_1(xp, input, sizes=None, *, split=None, axis=0, n_outputs):
     """Parts of the input along `axis`, of the sizes in the second input or in `split`, else equal."""
-    given = split if sizes is None else sizes.tolist()
+    given = split if sizes is None else numbers(sizes)
     return _split(input, axis, _equal_parts(input, axis, n_outputs) if given is None else given, n_outputs)
 
 
@@ -88,7 +92,7 @@ def split_2(xp, input, *, split=None, axis=0, n_outputs):
 @op("Split", since=13, host=(1,), view=True)
 def split_13(xp, input, split=None, *, axis=0, n_outputs):
     """Parts of the input along `axis`, of the sizes in `split`, else equal."""
-    return _split(input, axis, _equal_parts(input, axis, n_outputs) if split is None else split.tolist(), n_outputs)
+    return _split(input, axis, _equal_parts(input, axis, n_outputs) if split is None else numbers(split), n_outputs)
 
 
 @op("Split", since=18, host=(1,), view=True)
@@ -98,7 +102,7 @@ def split_18(xp, input, split=None, *, axis=0, num_outputs=None, n_outputs):
         also = "" if split is None else " and the sizes are given too"
         raise InvalidInput(f"num_outputs is {num_outputs}, but the node has {n_outputs} outputs{also}")
     if split is not None:
-        return _split(input, axis, split.tolist(), n_outputs)
+        return _split(input, axis, numbers(split), n_outputs)
     size = input.shape[axis_in(axis, input.ndim)]
     chunk = -(-size // n_outputs)
     return _split(input, axis, [chunk] * (n_outputs - 1) + [size - chunk * (n_outputs - 1)], n_outputs)
@@ -199,18 +203,22 @@ def _pad(xp, data, pads, axes, mode, value, out=None):
         return _pad_constant(xp, data, widths, value, out)
     if mode not in _SOURCES:
         raise InvalidInput(f"mode {mode!r} of Pad is unknown; expected one of {['constant', *_SOURCES]}")
+    shape = bounded((size + begin + end for size, (begin, end) in zip(data.shape, widths, strict=True)), data.dtype)
     padded = data
     for axis, (begin, end) in enumerate(widths):
         if begin or end:
+            bounded([shape[axis]], np.int64)
             padded = xp.take(padded, xp.asarray(_source(data.shape[axis], begin, end, mode, axis)), axis=axis)
     return padded.copy() if padded is data else padded
 
 
 def _pad_constant(xp, data, widths, value, out):
-    shape = shape_from(size + begin + end for size, (begin, end) in zip(data.shape, widths, strict=True))
+    shape = bounded((size + begin + end for size, (begin, end) in zip(data.shape, widths, strict=True)), data.dtype)
     out = xp.empty(shape, data.dtype) if out is None else out
     if value is None:
         value = "" if data.dtype == object else 0
+    if not np.isscalar(value) and value.size != 1:
+        raise InvalidInput(f"constant_value has shape {list(value.shape)}; expected a scalar")
     out[...] = value if np.isscalar(value) else value.reshape(())
     read, written = [], []
     for size, (begin, end) in zip(data.shape, widths, strict=True):
@@ -299,7 +307,7 @@ def _(g, node, ddX):
 @op("Expand", since=8, host=(1,), view=True)
 def expand(xp, input, shape):
     """The input broadcast against `shape`, in both directions."""
-    wanted = shape_from(shape.tolist())
+    wanted = shape_from(numbers(shape))
     try:
         target = np.broadcast_shapes(input.shape, wanted)
     except ValueError:
@@ -318,14 +326,14 @@ def _(g, node, dY):
 def tile_1(xp, input, tiles, axis):
     """`tiles` copies of the input along `axis`."""
     repeats = [1] * input.ndim
-    repeats[axis_in(int(axis.reshape(-1)[0]), input.ndim)] = int(tiles.reshape(-1)[0])
+    repeats[axis_in(int(one(axis, "axis")), input.ndim)] = int(one(tiles, "tiles"))
     return _tiled(xp, input, repeats)
 
 
 @op("Tile", since=6, host=(1,))
 def tile_6(xp, input, repeats):
     """repeats[i] copies of the input along axis i."""
-    return _tiled(xp, input, repeats.tolist())
+    return _tiled(xp, input, numbers(repeats))
 
 
 def _tiled(xp, input, repeats):
@@ -355,13 +363,14 @@ def _(g, node, dY):
 
 @op("Trilu", since=14, host=(1,))
 def trilu(xp, input, k=None, *, upper=1):
-    """The upper or lower triangle of each matrix, from its k-th diagonal on; zeros elsewhere."""
+    """The upper or lower triangle of each matrix, from its k-th diagonal on; zeros, or empty text, elsewhere."""
     if input.ndim < 2:
         raise InvalidInput(f"Trilu needs matrices; found rank {input.ndim}")
     rows, columns = input.shape[-2:]
-    k = 0 if k is None else min(max(int(k.reshape(-1)[0]), -rows), columns)
+    bounded((rows, columns), bool)
+    k = 0 if k is None else min(max(int(one(k, "k")), -rows), columns)
     lower = xp.tri(rows, columns, k - 1 if upper else k, dtype=bool)
-    zero = xp.zeros((), input.dtype)
+    zero = np.asarray("", object) if input.dtype.kind == "O" else xp.zeros((), input.dtype)
     return xp.where(lower, zero, input) if upper else xp.where(lower, input, zero)
 
 

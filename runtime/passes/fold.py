@@ -7,6 +7,8 @@ Case 3: neither — the node's output types are inferred from what is known by n
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx_ir as ir
 
@@ -18,6 +20,9 @@ from ..subgraphs import graphs_of
 
 MAX_FOLDED_BYTES = 1 << 31
 """Constants made by one run of this pass take at most this much memory; nodes beyond it stay nodes."""
+
+MAX_ELEMENTS = 1 << 58
+"""NumPy does not even describe larger arrays; no input has as many."""
 
 
 def run(model: ir.Model) -> bool:
@@ -51,6 +56,8 @@ def _known_inputs(node: ir.Node, operator: registry.Operator) -> list[np.ndarray
     if operator.inert:
         source = node.inputs[0]
         if source is None or source.shape is None or not source.shape.is_static() or source.dtype is None:
+            return None
+        if math.prod(d for d in source.shape.numpy() if d) > MAX_ELEMENTS:
             return None
         return [np.broadcast_to(np.zeros((), source.dtype.numpy()), source.shape.numpy())]
     arrays = [constant(value) for value in node.inputs]

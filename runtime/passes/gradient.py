@@ -86,6 +86,9 @@ def _differentiate(graph: ir.Graph, node: ir.Node) -> None:
     values = [v for v in node.inputs if v is not None]
     count = (len(values) - 1) // 2
     named, y, given = values[:count], values[count], values[count + 1 :]
+    for value in (*named, y):
+        if value.dtype is None:
+            raise InvalidGraph(f"node {node.name!r} (Gradient): the data type of tensor {value.name!r} is not known")
     g = Builder(graph, before=node)
     with g.scope(node.name or "gradient"):
         if named != given:

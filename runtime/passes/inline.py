@@ -12,13 +12,13 @@ from collections.abc import Callable
 
 import onnx
 import onnx_ir as ir
-from onnx_ir.passes import common
 
 from ..errors import InvalidGraph, UnsupportedOperator
 from ..function_bodies import schema_body
 from ..inference import annotate_graph
 from ..ops import registry
 from ..subgraphs import walk
+from ._calls import inline_calls
 
 MAX_DEPTH = 16
 """Bodies may call operators that have bodies themselves; deeper than this is refused."""
@@ -40,7 +40,7 @@ def run(model: ir.Model, wanted: Wanted | None = None) -> bool:
     for _ in range(MAX_DEPTH):
         if model.functions:
             _align_opsets(model)
-            common.InlinePass()(model)
+            inline_calls(model)
             changed = True
         for graph in walk(model.graph):
             graph.opset_imports.update(model.opset_imports)

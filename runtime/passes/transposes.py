@@ -63,7 +63,8 @@ def _perm_of(value: ir.Value | None) -> Perm | None:
     given = attributes(node).get("perm")
     _, shape = value_type(value)
     if given is not None:
-        return tuple(given)
+        fits = sorted(given) == list(range(len(given))) and (shape is None or len(shape) == len(given))
+        return tuple(given) if fits else None
     return None if shape is None else tuple(reversed(range(len(shape))))
 
 
@@ -93,6 +94,9 @@ def _sink(graph: ir.Graph, node: ir.Node, axis_name: str | None) -> bool:
     if len(perms) != 1 or node.outputs[0].is_graph_output():
         return False
     perm = perms.pop()
+    axis = attributes(node).get(axis_name, -1) if axis_name is not None else 0
+    if not -len(perm) <= axis < len(perm):
+        return False
     if not all(_movable(v, perm) for v in node.inputs) or not any(_vanishes(v) for v in node.inputs):
         return False
     build = Builder(graph, before=node)
@@ -102,7 +106,6 @@ def _sink(graph: ir.Graph, node: ir.Node, axis_name: str | None) -> bool:
             node.replace_input_with(i, _untransposed(build, value, perm))
     graph.remove([t for t in transposes if not t.outputs[0].uses() and not t.outputs[0].is_graph_output()], safe=True)
     if axis_name is not None:
-        axis = attributes(node).get(axis_name, -1)
         node.attributes[axis_name] = ir.AttrInt64(axis_name, perm[axis])
     _transpose_after(graph, node, perm)
     return True

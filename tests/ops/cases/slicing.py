@@ -97,4 +97,6 @@ CASES: list[Case] = [
     case("Trilu", real(3, 4), grad=(0,)),
     case("Trilu", real(2, 3, 3), np.array(-1), upper=0, grad=(0,), name="lower"),
     case("Trilu", ints(3, 2), np.array([9]), expect=lambda x, k: np.zeros_like(x), name="beyond"),
+    case("Trilu", np.array([["a", "b"], ["c", "d"]]), expect=lambda x: np.array([["a", "b"], ["", "d"]], object),
+         name="text"),
 ]  # fmt: skip
