@@ -124,8 +124,9 @@ def _type_name(kind: ir.TypeProtocol | None) -> str:
     if isinstance(kind, (ir.SequenceType, ir.OptionalType)):
         inner = _type_name(kind.elem_type)
         return inner and f"{'seq' if isinstance(kind, ir.SequenceType) else 'optional'}({inner})"
-    known = isinstance(kind, ir.TensorType) and kind.dtype.value in dtypes.NAMES
-    return f"tensor({dtypes.onnx_name(kind.dtype.value)})" if known else ""
+    if isinstance(kind, ir.TensorType) and kind.dtype.value in dtypes.NAMES:
+        return f"tensor({dtypes.onnx_name(kind.dtype.value)})"
+    return ""
 
 
 @cache
@@ -155,7 +156,7 @@ def _lengths_unknown(node: ir.Node) -> bool:
     """Scales or sizes of a length that is not known yet, which ONNX's inference takes to be 0."""
     if node.domain or node.op_type not in ("Resize", "Upsample"):
         return False
-    given = [v for v in node.inputs[1:] if v is not None and v.const_value is None]
+    given = [v for v in node.inputs[1:] if v is not None and constant(v) is None]
     return any(v.shape is None or not all(isinstance(d, int) for d in v.shape) for v in given)
 
 

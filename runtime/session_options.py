@@ -108,7 +108,7 @@ class SessionOptions(_Options):
     enable_profiling, profile_file_prefix: times of loading and of every run, as a Chrome trace; see `end_profiling`.
     `add_initializer`, `add_free_dimension_override_by_name`, `add_provider`.
     intra_op_num_threads: threads of the native engine; 0 is one for each core.
-    `add_session_config_entry("striate.engine", "native")`: compile what can be compiled; `arrays`, the default, does not.
+    `add_session_config_entry("striate.engine", "native")`: compile what can be compiled; the default is `arrays`.
     `add_session_config_entry("striate.loop_trips", "1000000")`: how often the loops of one run may go round in all.
     """
 

@@ -76,7 +76,7 @@ class _Reader:
         if count > self.size - self.position:
             raise _Malformed
         array = np.empty(count, np.uint8)
-        if self.file.readinto(memoryview(array)) != count:  # type: ignore[attr-defined]
+        if self.file.readinto(array.data) != count:  # type: ignore[attr-defined]
             raise _Malformed
         self.position += count
         array.flags.writeable = False

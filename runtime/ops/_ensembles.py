@@ -85,7 +85,7 @@ class Nodes:
         thresholds, features, added = list(self.thresholds), list(self.features), list(children)
         for node, members in zip(where, sets, strict=True):
             yes, no, nan = self.true[node], self.false[node], children[node, 3]
-            todo = [(node, np.unique(members))]
+            todo = [(int(node), np.unique(members))]
             while todo:
                 place, members = todo.pop()
                 if not len(members):

@@ -50,7 +50,7 @@ def _compiled(
         raise InvalidGraph(f"node mode {min(unknown)!r} is unknown; expected one of {', '.join(MODES)}")
     modes = np.array([MODES.index(mode) for mode in nodes_modes], np.int64)
     # The place of a child that is not there is no node's; a leaf has none.
-    children = (
+    true, false = (
         np.array([place.get(pair, -1) for pair in zip(nodes_treeids, ids_of_children, strict=True)], np.int64)
         for ids_of_children in (nodes_truenodeids, nodes_falsenodeids)
     )
@@ -62,7 +62,7 @@ def _compiled(
         place[tree, node] for tree, node in dict(zip(nodes_treeids[::-1], nodes_nodeids[::-1], strict=True)).items()
     ]
     nodes = Nodes(
-        np.array(nodes_featureids, np.int64), values, modes, *children,
+        np.array(nodes_featureids, np.int64), values, modes, true, false,
         np.array(nodes_missing_value_tracks_true or np.zeros(len(modes)), bool), np.array(roots, np.int64),
     )  # fmt: skip
     return ensemble(xp, dtype, nodes, values[:0], (at, np.array(ids, np.int64), weights), n_targets, aggregate)

@@ -61,8 +61,8 @@ def _align_opsets(model: ir.Model) -> None:
             changed = [n for n in function.all_nodes() if n.domain == domain and _changes(n, version, wanted)]
             if version != wanted and changed:
                 raise UnsupportedOperator(
-                    f"function {function.domain}.{function.name} uses {changed[0].op_type} of opset {version}; the model "
-                    f"imports opset {wanted}, where it is another version. Convert one of them with "
+                    f"function {function.domain}.{function.name} uses {changed[0].op_type} of opset {version}; the "
+                    f"model imports opset {wanted}, where it is another version. Convert one of them with "
                     "onnx.version_converter"
                 )
             function.opset_imports[domain] = wanted

@@ -162,7 +162,10 @@ def _without_gradient() -> list[Case]:
     for case in CASES:
         operator = registry.find(case.domain, case.op, OPSET if case.domain == "" else 1)
         current = operator is registry.find(case.domain, case.op, case.opset)
-        if operator and current and not operator.differentiable and any(x is not None for x in case.inputs):
+        given = [x for x in case.inputs if x is not None]
+        if any(isinstance(x, dict) for x in given):  # onnx_ir has no maps
+            continue
+        if operator and current and not operator.differentiable and given:
             found.setdefault(str(operator), case)
     return list(found.values())
 

@@ -114,12 +114,10 @@ class Assembly:
 
     def layout(self, value: ir.Value, kind: Kind) -> Layout:
         """What a value looks like in the given kind."""
-        shape = dims(value)
         if kind == "blocked":
-            n, c, h, w = shape
-            return Blocked((n, c, h, w), self.lanes).framed(*self._frames.get(value, NO_FRAME))
+            return picture(value, self.lanes).framed(*self._frames.get(value, NO_FRAME))
         assert value.dtype is not None
-        return Plain(shape, numpy_dtype(value.dtype.value))
+        return Plain(dims(value), numpy_dtype(value.dtype.value))
 
     def zero_frame(self, slot: int, layout: Layout) -> None:
         """For ops whose kernels do not do it themselves."""
@@ -226,6 +224,12 @@ def dims(value: ir.Value) -> tuple[int, ...]:
     """The known shape of a value."""
     assert value.shape is not None
     return tuple(int(d) for d in value.shape.numpy())
+
+
+def picture(value: ir.Value, lanes: int) -> Blocked:
+    """A value [N, C, H, W] in blocks, without a frame."""
+    n, c, h, w = dims(value)
+    return Blocked((n, c, h, w), lanes)
 
 
 class Stretch:

@@ -47,9 +47,8 @@ def host() -> Host:
     features = llvm.get_host_cpu_features()
     vector_bytes, registers = next(((b, r) for name, b, r in _VECTORS if features.get(name)), _DEFAULT)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return Host(
-        llvm.get_host_cpu_name(), features.flatten(), vector_bytes, registers, *(_cache(n) for n in (1, 2)), cores
-    )
+    name = llvm.get_host_cpu_name()
+    return Host(name, features.flatten(), vector_bytes, registers, _cache(1), _cache(2), cores)
 
 
 def _cache(level: int) -> int:

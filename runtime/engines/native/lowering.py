@@ -88,7 +88,7 @@ def _shuffle(node: ir.Node, wanted: set[ir.Value]) -> tuple[Op | None, set[ir.No
     """The shuffle of channels that begins with a node, and the nodes that it is beside this one."""
     chain = [node]
     for name in ("Transpose", "Reshape"):
-        uses = chain[-1].outputs[0].uses()
+        uses = tuple(chain[-1].outputs[0].uses())
         follower = uses[0].node if len(uses) == 1 and chain[-1].outputs[0] not in wanted else None
         if chain[0].op_type != "Reshape" or follower is None or follower.op_type != name:
             return None, set()

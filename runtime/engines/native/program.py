@@ -8,7 +8,7 @@ array that each run has of its own: that is all that two runs of one program at 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -131,7 +131,7 @@ def aligned(nbytes: int) -> np.ndarray:
     return block[start : start + nbytes]
 
 
-def call(kernel: Kernel) -> ctypes._CFuncPtr:
+def call(kernel: Kernel) -> Callable[[int, int, int], None]:
     """The kernel as a ctypes function (params, slots, task), for tests and studies."""
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     return kind(compiler.address(kernel.name, kernel.ir))

@@ -20,6 +20,7 @@ import os
 import platform
 import sys
 import threading
+from collections.abc import Callable
 
 import numpy as np
 
@@ -258,7 +259,7 @@ _PAUSES = {
 """Machine → (what a thread does while it waits, its declaration)."""
 
 
-def _native(name: str, text: str, result: type | None, *args: type) -> ctypes._CFuncPtr:
+def _native(name: str, text: str, result: type | None, *args: type) -> Callable[..., int]:
     machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")
     pause, declaration = _PAUSES.get(machine, ("", ""))
     text = text.replace("PAUSE", pause).replace("PATIENCE", str(PATIENCE)) + declaration + "\n"

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ....inference import constant
 from ....ops._windows import Windows
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture
 from ..host import host
 from ..kernels import conv, winograd
 from ..kernels.epilogues import Epilogue
@@ -36,7 +36,8 @@ class Convolve:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         few = kinds[0] == "plain" and self.reads_plain()
-        return ["plain" if few else "blocked", *(["blocked"] if len(self.inputs) > 1 else [])], "blocked"
+        others: list[Kind] = ["blocked"] * (len(self.inputs) - 1)
+        return ["plain" if few else "blocked", *others], "blocked"
 
     def reads_plain(self) -> bool:
         """Few channels are better read from a plain picture than spread over registers."""
@@ -45,14 +46,15 @@ class Convolve:
     def frame(self, index: int) -> Frame:
         if index:
             return NO_FRAME
-        problem = self.problem(Blocked(dims(self.inputs[0]), host().lanes))
+        problem = self.problem(picture(self.inputs[0], host().lanes))
         return winograd.frame_needed(problem, self.tile) if self.tile else conv.frame_needed(problem)
 
     def problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
         w = self.where
-        y = y or Blocked(dims(self.output), x.lanes if isinstance(x, Blocked) else 1)
-        pads = (w.begin[0], w.begin[1], w.end[0], w.end[1])
-        return conv.Convolution(x, y, w.kernel, w.strides, w.dilations, pads, self.groups)
+        y = y or picture(self.output, x.lanes if isinstance(x, Blocked) else 1)
+        (top, left), (bottom, right) = w.begin, w.end
+        (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
+        return conv.Convolution(x, y, (kh, kw), (sh, sw), (dh, dw), (top, left, bottom, right), self.groups)
 
     def emit(self, asm: Assembly) -> None:
         few = self.wants([asm.kind(self.inputs[0])])[0][0] == "plain"
@@ -103,8 +105,8 @@ def convolution(node: ir.Node) -> Op | None:
         return None
     a = bound(node)
     made = Convolve([x], node.outputs[0], weights, bias, windows_of(x, weights.shape[2:], a), a["group"])
-    problem = made.problem(Blocked(dims(x), host().lanes))
-    if not conv.supports(problem.with_x(Blocked(dims(x), host().lanes).framed(*conv.frame_needed(problem)))):
+    problem = made.problem(picture(x, host().lanes))
+    if not conv.supports(problem.with_x(picture(x, host().lanes).framed(*conv.frame_needed(problem)))):
         return None
     made.tile = 0 if made.reads_plain() else winograd.choose(problem)
     return made

@@ -42,7 +42,7 @@ class Multiply:
     def emit(self, asm: Assembly) -> None:
         product = self.product()
         values = iter(self.inputs)
-        slots = {"a": asm.read(next(values))[0]}
+        slots: dict[str, Any] = {"a": asm.read(next(values))[0]}
         slots["b"] = (
             asm.read(next(values))[0] if self.weights is None else asm.constant(gemm.pack(product, self.weights))
         )
