@@ -194,9 +194,9 @@ def _prepared() -> Iterator[None]:
 
 def _lowering(threads: int) -> Callable[[ir.Model], bool] | None:
     """What puts stretches of a graph into machine code; None, and a warning, where llvmlite is missing."""
-    try:
-        import llvmlite  # noqa: F401
-    except ImportError:
+    from .engines import native
+
+    if not native.available():
         warnings.warn("the native engine needs llvmlite, which is not installed; NumPy is used", stacklevel=4)
         return None
     from .engines.native.lowering import lower

@@ -153,10 +153,15 @@ def _crashes_inference(node: ir.Node) -> bool:
 
 
 def _lengths_unknown(node: ir.Node) -> bool:
-    """Scales or sizes of a length that is not known yet, which ONNX's inference takes to be 0."""
-    if node.domain or node.op_type not in ("Resize", "Upsample"):
+    """Scales or sizes of a length that is not known yet, which ONNX's inference takes to be 0.
+
+    The axes of Pad too: where they are not constant it takes them for all.
+    """
+    if node.domain or node.op_type not in ("Pad", "Resize", "Upsample"):
         return False
     given = [v for v in node.inputs[1:] if v is not None and constant(v) is None]
+    if node.op_type == "Pad":
+        return len(node.inputs) > 3 and node.inputs[3] in given
     return any(v.shape is None or not all(isinstance(d, int) for d in v.shape) for v in given)
 
 

@@ -1,0 +1,14 @@
+"""Machine code for the CPU, written by Python: see README.md."""
+
+from __future__ import annotations
+
+__all__ = ["available"]
+
+
+def available() -> bool:
+    """Whether llvmlite is installed, which turns LLVM IR into machine code."""
+    try:
+        import llvmlite  # noqa: F401
+    except ImportError:
+        return False
+    return True
