@@ -31,7 +31,7 @@ def _tanh(xp, z):
 
 
 def _sigmoid(xp, z):
-    xp.negative(z, out=z)
+    xp.multiply(z, -1, out=z)  # NumPy 2.4 negates wrongly into views whose elements lie 16 bytes apart
     xp.exp(z, out=z)
     z += 1
     xp.divide(1, z, out=z)

@@ -17,6 +17,7 @@ instead;
 from __future__ import annotations
 
 import inspect
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,7 +61,7 @@ class Operator:
         keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
         self.takes_out = "out" in keywords
         self.takes_n_outputs = "n_outputs" in keywords
-        self.attributes = {name: default for name, default in keywords.items() if name not in _RESERVED}
+        self.attributes = {name: _stored(default) for name, default in keywords.items() if name not in _RESERVED}
 
     def __call__(self, xp: Any, *inputs: Any, **attributes: Any) -> Any:
         return self.kernel(xp, *inputs, **attributes)
@@ -89,6 +90,11 @@ class Operator:
 
     def __str__(self) -> str:
         return f"{self.domain or 'ai.onnx'}.{self.name}-{self.since}"
+
+
+def _stored(default: Any) -> Any:
+    """A default as a file would hold it: ONNX's floating-point attributes are float32."""
+    return struct.unpack("<f", struct.pack("<f", default))[0] if isinstance(default, float) else default
 
 
 _TABLE: dict[tuple[str, str], dict[int, Operator]] = {}

@@ -7,6 +7,8 @@ import numpy as np
 from ..table import case, real
 
 C = 3
+EPSILON, MOMENTUM = float(np.float32(1e-5)), float(np.float32(0.9))
+"""The specification's defaults: its numbers are float32."""
 POSITIVE = {"low": 0.5, "high": 2.0}
 
 
@@ -22,7 +24,7 @@ def batch_inputs(*shape, statistics=None):
     )
 
 
-def by_batch(X, scale, B, mean, var, *, epsilon=1e-5, momentum=0.9, legacy=False, spatial=1, **_):
+def by_batch(X, scale, B, mean, var, *, epsilon=EPSILON, momentum=MOMENTUM, legacy=False, spatial=1, **_):
     """Batch normalisation by the batch's own statistics, as the specification words it."""
     axes = tuple(axis for axis in range(X.ndim) if axis != 1) if spatial else (0,)
     shape = (-1, *(1,) * (X.ndim - 2)) if spatial else X.shape[1:]
@@ -38,14 +40,14 @@ def legacy(*inputs, **attrs):
     return by_batch(*inputs, legacy=True, **attrs)
 
 
-def by_given(X, scale, B, mean, var, *, epsilon=1e-5, **_):
+def by_given(X, scale, B, mean, var, *, epsilon=EPSILON, **_):
     """Batch normalisation by given statistics, per channel or per feature."""
     if X.ndim > 1:
         scale, B, mean, var = (v.reshape(*v.shape, *(1,) * (X.ndim - 1 - v.ndim)) for v in (scale, B, mean, var))
     return ((X - mean) / np.sqrt(var + epsilon) * scale + B).astype(X.dtype)
 
 
-def batch_gradient(dY, X, scale, *, epsilon=1e-5):
+def batch_gradient(dY, X, scale, *, epsilon=EPSILON):
     """The chain rule through mean and variance, written out."""
     axes, m = tuple(a for a in range(X.ndim) if a != 1), X.size // scale.size
     column = (-1, *(1,) * (X.ndim - 2))
@@ -58,7 +60,7 @@ def batch_gradient(dY, X, scale, *, epsilon=1e-5):
     return tuple(a.astype(X.dtype) for a in (dX, (dY * centred * s).sum(axes), dY.sum(axes)))
 
 
-def groups(X, scale, bias, *, num_groups, epsilon=1e-5, **_):
+def groups(X, scale, bias, *, num_groups, epsilon=EPSILON, **_):
     """Group normalisation; scale and bias per group or per channel."""
     grouped = X.reshape(X.shape[0], num_groups, -1)
     centred = grouped - grouped.mean(2, keepdims=True)
@@ -68,7 +70,7 @@ def groups(X, scale, bias, *, num_groups, epsilon=1e-5, **_):
     return (normal * scale + bias).astype(X.dtype)
 
 
-def layers(X, Scale, B=None, *, axis=-1, epsilon=1e-5, **_):
+def layers(X, Scale, B=None, *, axis=-1, epsilon=EPSILON, **_):
     """Layer normalisation in the precision of X; mean and inverse deviation in float32, the default stash_type."""
     axes = tuple(range(axis % X.ndim, X.ndim))
     mean = X.mean(axes, keepdims=True)
@@ -82,7 +84,7 @@ def layer(*inputs, **attrs):
     return layers(*inputs, **attrs)[0]
 
 
-def rms(X, scale, *, axis=-1, epsilon=1e-5, **_):
+def rms(X, scale, *, axis=-1, epsilon=EPSILON, **_):
     """X / sqrt(mean(X²) + epsilon) · scale"""
     axes = tuple(range(axis % X.ndim, X.ndim))
     return (X / np.sqrt((X**2).mean(axes, keepdims=True) + epsilon) * scale).astype(scale.dtype)
