@@ -1,8 +1,9 @@
 """Whole networks on both engines beside onnxruntime: `python -m benchmarks.inference`.
 
 The nine ImageNet models inside the onnx package, at batch 1, and LeNet-5 at batch 1 and 64. For each number of threads
-the three take turns in one process, in short blocks after a pause and an uncounted run (idle threads of onnxruntime
-spin for a while). Medians and the ratio onnxruntime ÷ ours are printed, with `--write` to docs/inference.md too.
+the native engine and onnxruntime take turns in one process, in short blocks after a pause and an uncounted run (idle
+threads of onnxruntime spin for a while); NumPy comes last. Medians and the ratio onnxruntime ÷ ours are printed, with
+`--write` to docs/inference.md too.
 
 The light models hold constant weights; each is replaced by random values scaled as He et al. (2015) propose, since
 arithmetic on constants and denormals takes another time than on real weights.
@@ -117,28 +118,29 @@ def session(data: bytes, threads: int, engine: str) -> tuple[Any, float]:
 def measured(name: str, data: bytes, batch: int, threads: int) -> Row:
     """The three engines in turn."""
     sessions, created = {}, {}
-    for engine in ("arrays", "native", "onnxruntime"):
+    for engine in ("native", "onnxruntime", "arrays"):
         sessions[engine], created[engine] = session(data, threads, engine)
     rng = np.random.default_rng(1)
     feeds = {
         i.name: rng.standard_normal([d if isinstance(d, int) else batch for d in i.shape], np.float32)
-        for i in sessions["arrays"].get_inputs()
+        for i in sessions["native"].get_inputs()
     }
-    results = {engine: made.run(None, feeds)[0] for engine, made in sessions.items() if engine != "native"}
     begin = time.perf_counter()
-    results["native"] = sessions["native"].run(None, feeds)[0]  # the plan, and with it the machine code, is made now
+    mine = sessions["native"].run(None, feeds)[0]  # the plan, and with it the machine code, is made now
     created["native"] += time.perf_counter() - begin
+    right = sessions["onnxruntime"].run(None, feeds)[0]
     times: dict[str, list[float]] = {engine: [] for engine in sessions}
-    for _ in range(ROUNDS):
-        for engine, made in sessions.items():
-            time.sleep(PAUSE)
-            made.run(None, feeds)
-            for _ in range(RUNS):
-                begin = time.perf_counter()
-                made.run(None, feeds)
-                times[engine].append((time.perf_counter() - begin) * 1e3)
+    # OpenBLAS's threads spin for long after NumPy's products, so NumPy does not take turns but comes last.
+    turns = [engine for _ in range(ROUNDS) for engine in ("native", "onnxruntime")] + ["arrays"] * ROUNDS
+    for engine in turns:
+        time.sleep(PAUSE)
+        sessions[engine].run(None, feeds)
+        for _ in range(RUNS):
+            begin = time.perf_counter()
+            sessions[engine].run(None, feeds)
+            times[engine].append((time.perf_counter() - begin) * 1e3)
     ours, theirs, peer = (median(times[e]) for e in ("arrays", "native", "onnxruntime"))
-    difference = np.abs(results["native"] - results["onnxruntime"]).max() / np.ptp(results["onnxruntime"])
+    difference = np.abs(mine - right).max() / np.ptp(right)
     return Row(name, threads, ours, theirs, peer, created["native"], created["onnxruntime"], float(difference))
 
 
