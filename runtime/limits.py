@@ -33,5 +33,5 @@ RUN_BYTES = _memory() // 10 * 9
 RANK = 64
 """More dimensions no NumPy array can have."""
 
-LOOP_TRIPS = 100_000
+LOOP_TRIPS = 30_000
 """How often all the loops of one run together may go round, unless the session's options say otherwise."""
