@@ -41,7 +41,12 @@ class Op(Protocol):
         """The kinds of layout it reads, given those its inputs have, and the kind it writes."""
 
     def frame(self, index: int) -> Frame:
-        """top, left, bottom, right: what it needs around the planes of a blocked input."""
+        """top, left, bottom, right: what it needs around the planes of a blocked input; by default nothing."""
+        return NO_FRAME
+
+    def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
+        """Takes in a node that reads the output, and perhaps `other`, if it can; by default it cannot."""
+        return False
 
     def emit(self, asm: Assembly) -> None:
         """Adds its steps: `asm.read` for each input, `asm.write` for the output, `asm.constant`, `asm.add`."""

@@ -103,7 +103,7 @@ def _merge(node: ir.Node, ops: list[Op], producer: dict[ir.Value, int], wanted: 
     candidates = sorted((v for v in values if v in producer), key=lambda v: -producer[v])
     for value in candidates[:1]:
         op = ops[producer[value]]
-        if not hasattr(op, "merge") or value in wanted or len(value.uses()) != 1:
+        if value in wanted or len(value.uses()) != 1:
             continue
         other = next((v for v in values if v is not value), None)
         if op.merge(node, other if len(values) == 2 else None):

@@ -21,7 +21,7 @@ FEW = 4
 
 
 @dataclass(eq=False)
-class Convolve:
+class Convolve(Op):
     """Conv with constant weights, and what follows it."""
 
     inputs: list[ir.Value]

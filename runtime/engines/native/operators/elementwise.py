@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ....dtypes import numpy_dtype
 from ....inference import constant
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims
 from ..kernels import elementwise
 from ..kernels.elementwise import Expression, Instruction, instruction
 from ..kernels.operators import TYPES
@@ -19,7 +19,7 @@ from ._nodes import bound, clip_bounds, is_float
 
 
 @dataclass(eq=False)
-class Elementwise:
+class Elementwise(Op):
     """A chain of elementwise operators on values that broadcast to one shape.
 
     `operands[i]` is what value i of the expression stands for: one of `inputs`, or an array.
@@ -38,9 +38,6 @@ class Elementwise:
         shape = dims(self.output)
         fits = all(len(s) == 4 and s in (shape, (1, shape[1], 1, 1)) for s in map(_shape, self.operands))
         return len(shape) == 4 and is_float(*self.inputs, self.output) and fits
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         kind = asm.kind(self.output)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims
 from ..kernels.movement import RANK, channel_table, merged, permute_channels, transpose
 from ..layouts import Blocked, Plain
 from ._nodes import bound
@@ -17,7 +17,7 @@ _SHUFFLE = (0, 2, 1, 3, 4)
 
 
 @dataclass(eq=False)
-class Transposition:
+class Transposition(Op):
     """Transpose of a plain value of 4- or 8-byte elements."""
 
     inputs: list[ir.Value]
@@ -27,9 +27,6 @@ class Transposition:
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["plain"], "plain"
 
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
-
     def emit(self, asm: Assembly) -> None:
         (x, layout), (y, _) = asm.read(self.inputs[0]), asm.write(self.output)
         assert isinstance(layout, Plain)
@@ -37,7 +34,7 @@ class Transposition:
 
 
 @dataclass(eq=False)
-class Shuffle:
+class Shuffle(Op):
     """Channels of a picture in another order: `order[c]` is the source of channel c."""
 
     inputs: list[ir.Value]
@@ -46,9 +43,6 @@ class Shuffle:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["blocked"], "blocked"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         (x_slot, x), (y_slot, y) = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked")

@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from ....inference import constant
 from ....ops._windows import Windows, windows
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims
 from ..host import host
 from ..kernels import lrn as lrn_kernel
 from ..kernels.pool import pool
@@ -21,7 +21,7 @@ from ._nodes import bound, is_float, windows_of
 
 
 @dataclass(eq=False)
-class Pool:
+class Pool(Op):
     """MaxPool, AveragePool and their global forms."""
 
     inputs: list[ir.Value]
@@ -32,9 +32,6 @@ class Pool:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["blocked"], "blocked"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         (x_slot, x), (y_slot, y), w = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked"), self.where
@@ -75,7 +72,7 @@ def global_pooling(node: ir.Node) -> Op | None:
 
 
 @dataclass(eq=False)
-class View:
+class View(Op):
     """Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout: the plain memory is the same."""
 
     inputs: list[ir.Value]
@@ -83,9 +80,6 @@ class View:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["plain"], "plain"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         asm.alias(self.output, asm.read(self.inputs[0])[0])
@@ -107,7 +101,7 @@ def _never(training: ir.Value | None) -> bool:
 
 
 @dataclass(eq=False)
-class Join:
+class Join(Op):
     """Concat along the channels of blocked values, where every part but the last fills whole blocks."""
 
     inputs: list[ir.Value]
@@ -115,9 +109,6 @@ class Join:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["blocked"] * len(self.inputs), "blocked"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         y_slot, y = asm.write(self.output, "blocked")
@@ -142,7 +133,7 @@ def joining(node: ir.Node) -> Op | None:
 
 
 @dataclass(eq=False)
-class Respond:
+class Respond(Op):
     """LRN."""
 
     inputs: list[ir.Value]
@@ -151,9 +142,6 @@ class Respond:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["blocked"], "blocked"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         (x_slot, x), (y_slot, y) = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked")

@@ -10,14 +10,14 @@ import numpy as np
 import onnx_ir as ir
 
 from ....inference import constant
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims
 from ..kernels import gemm
 from ..kernels.epilogues import Epilogue
 from ._nodes import bound, epilogue_with, is_float
 
 
 @dataclass(eq=False)
-class Multiply:
+class Multiply(Op):
     """Gemm and MatMul of plain values, with what is added and the activation after."""
 
     inputs: list[ir.Value]
@@ -30,9 +30,6 @@ class Multiply:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["plain"] * len(kinds), "plain"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def product(self) -> gemm.Product:
         """Raises ValueError if shapes do not fit, or are not compiled."""

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_ir as ir
 
 from ....inference import constant
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims
 from ..kernels import rows
 from ..layouts import Plain
 from ..program import Step
@@ -23,7 +23,7 @@ REDUCTIONS = {
 
 
 @dataclass(eq=False)
-class Rows:
+class Rows(Op):
     """`steps(x, y, *constants)` gives the steps for these slots."""
 
     inputs: list[ir.Value]
@@ -33,9 +33,6 @@ class Rows:
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["plain"], "plain"
-
-    def frame(self, index: int) -> Frame:
-        return NO_FRAME
 
     def emit(self, asm: Assembly) -> None:
         x, y = asm.read(self.inputs[0])[0], asm.write(self.output)[0]
