@@ -43,6 +43,7 @@ class Executor:
             fetched.
         reuse: share buffers between values whose lifetimes do not meet.
         threads: of the native engine; 0 leaves every node to the arrays engine.
+        strict, tune: see `engines.native.settings.Settings`.
         loop_trips: how often all loops of one run together may go round.
         guard: an output that must be finite; if it is not, `run` raises before anything donated is written.
 
@@ -58,6 +59,8 @@ class Executor:
         plan_cache: int = 16,
         specialised: int = 64,
         threads: int = 0,
+        strict: bool = False,
+        tune: bool = False,
         loop_trips: int = limits.LOOP_TRIPS,
         donate: Mapping[str, str] | None = None,
         reuse: bool = True,
@@ -73,7 +76,7 @@ class Executor:
         self._specialised = specialised
         self._made = 0
         self._loop_trips = loop_trips
-        self._lower = _lowering(threads) if threads and self.engine.on_host else None
+        self._lower = _lowering(threads, strict, tune) if threads and self.engine.on_host else None
         self._lock = Lock()
         graph = self.model.graph
         self._required = [str(v.name) for v in graph.inputs if v.name not in graph.initializers]
@@ -192,7 +195,7 @@ def _prepared() -> Iterator[None]:
         raise InvalidGraph(f"the model cannot be prepared for these inputs: {error}") from error
 
 
-def _lowering(threads: int) -> Callable[[ir.Model], bool] | None:
+def _lowering(threads: int, strict: bool, tune: bool) -> Callable[[ir.Model], bool] | None:
     """What puts stretches of a graph into machine code; None, and a warning, where llvmlite is missing."""
     from .engines import native
 
@@ -200,8 +203,9 @@ def _lowering(threads: int) -> Callable[[ir.Model], bool] | None:
         warnings.warn("the native engine needs llvmlite, which is not installed; NumPy is used", stacklevel=4)
         return None
     from .engines.native.lowering import lower
+    from .engines.native.settings import Settings
 
-    return partial(lower, threads=threads)
+    return partial(lower, settings=Settings(threads, strict, tune))
 
 
 class Subgraph:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -77,7 +77,7 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     try:
         own = model.clone()
         declared.run(own)
-        made = Executor(own, device, optimize=optimize, threads=_threads(options), loop_trips=_loop_trips(options))
+        made = Executor(own, device, optimize=optimize, loop_trips=_loop_trips(options), **_native(options))
         _check_kernels(made.model)
         declared.check(model.graph, made.model.graph)
     except StriateError as error:
@@ -89,14 +89,20 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     return made
 
 
-def _threads(options: SessionOptions) -> int:
-    """Of the native engine, 0 if the session does without it."""
-    wanted = options._entries.get(ENGINE) or os.environ.get("STRIATE_ENGINE", "arrays")
+def _native(options: SessionOptions) -> dict[str, Any]:
+    """What the options say of the native engine; it is the CPU's own, the arrays engine does what it cannot."""
+    wanted = options._entries.get(ENGINE) or os.environ.get("STRIATE_ENGINE") or "native"
     if wanted not in ("arrays", "native"):
         raise InvalidInput(f"the option {ENGINE} is {wanted!r}; expected 'arrays' or 'native'")
-    if wanted == "arrays":
-        return 0
-    return options.intra_op_num_threads or os.cpu_count() or 1
+    if options.numerics not in ("fast", "strict"):
+        raise InvalidInput(f"the option numerics is {options.numerics!r}; expected 'fast' or 'strict'")
+    threads = (options.intra_op_num_threads or _cores()) if wanted == "native" else 0
+    return {"threads": max(threads, 0), "strict": options.numerics == "strict", "tune": options.tune}
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _loop_trips(options: SessionOptions) -> int:

@@ -17,12 +17,15 @@ from .errors import InvalidInput, LimitExceeded, StriateError
 from .files import atomic_write
 from .model_face import ModelMetadata, NodeArg, argument, metadata
 from .ort_value import IOBinding, OrtDevice, OrtValue
+from .prepared import Prepared, prepared, signature
 from .providers import Wanted
 from .session_options import RunOptions, SessionOptions
 
 __all__ = ["InferenceSession", "set_default_logger_severity", "set_default_logger_verbosity"]
 
 _log = logging.getLogger("striate.runtime")
+PREPARED = 16
+"""So many kinds of arguments are remembered, as many as an executor keeps plans."""
 _SEVERITIES = (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 
 
@@ -107,7 +110,24 @@ class InferenceSession:
         """
         from .engines.arrays import to_host
 
-        return [to_host(array) for array in self._run(output_names, input_feed, run_options)]
+        key = signature(output_names, input_feed) if run_options is None else None
+        known = self._prepared.get(key)
+        if known is not None:
+            return known(input_feed)
+        results = [to_host(array) for array in self._run(output_names, input_feed, run_options)]
+        if key is not None and not self._options.enable_profiling:
+            self._prepare(key, output_names, input_feed)
+        return results
+
+    def _prepare(self, key: tuple[Any, ...], names: Sequence[str] | None, feed: Mapping[str, Any]) -> None:
+        """Remembers how to run what has just been run, if that is one call on arrays as they are given."""
+        if not all(x.dtype.isnative and x.dtype.kind not in "OSUT" for x in feed.values()):
+            return
+        call = prepared(self._executor.plan_for(feed), names or self._output_names)
+        if call is not None:
+            if len(self._prepared) >= PREPARED:
+                self._prepared.clear()
+            self._prepared[key] = call
 
     def run_async(
         self,
@@ -210,6 +230,7 @@ class InferenceSession:
         chosen = known.choose(providers, provider_options)
         device = known.device_of(chosen)
         self._executor = loading.executor(self._model, device, self._options)
+        self._prepared: dict[tuple[Any, ...] | None, Prepared] = {}
         self._providers = chosen
         kind, _, number = device.partition(":")
         self._device = OrtDevice(kind, int(number or 0))

@@ -108,7 +108,11 @@ class SessionOptions(_Options):
     enable_profiling, profile_file_prefix: times of loading and of every run, as a Chrome trace; see `end_profiling`.
     `add_initializer`, `add_free_dimension_override_by_name`, `add_provider`.
     intra_op_num_threads: threads of the native engine; 0 is one for each core.
-    `add_session_config_entry("striate.engine", "native")`: compile what can be compiled; the default is `arrays`.
+    numerics: `fast`, or `strict`: only sums of products as the operators define them, no Winograd convolution. In both,
+        results do not depend on the number of threads.
+    tune: measure the ways to compute a convolution once and remember the fastest on this machine.
+    `add_session_config_entry("striate.engine", "arrays")`: NumPy computes everything; the default, `native`, compiles
+        what it can.
     `add_session_config_entry("striate.loop_trips", "1000000")`: how often the loops of one run may go round in all.
     """
 
@@ -124,8 +128,10 @@ class SessionOptions(_Options):
     log_severity_level: int = -1
     log_verbosity_level: int = 0
     logid: str = ""
+    numerics: str = "fast"
     optimized_model_filepath: str = ""
     profile_file_prefix: str = "onnxruntime_profile_"
+    tune: bool = False
     use_deterministic_compute: bool = False
     use_per_session_threads: bool = True
 

@@ -19,7 +19,17 @@ if TYPE_CHECKING:
 
     from ..runtime.cost import NodeCost, Report
 
-__all__ = ["bytes_text", "costs", "facts_of", "largest", "node_table", "number", "printable", "value_table"]
+__all__ = [
+    "bytes_text",
+    "costs",
+    "facts_of",
+    "largest",
+    "node_table",
+    "number",
+    "printable",
+    "screen_width",
+    "value_table",
+]
 
 SHOWN = 5
 """Nodes in the short list of the largest."""
@@ -149,7 +159,7 @@ NARROWEST = 12
 
 def node_table(nodes: Sequence[NodeCost], total: int) -> list[str]:
     """One line per node, as wide as the screen; names that are too long lose their beginning."""
-    screen = _screen()
+    screen = screen_width()
     columns = [c for c in COLUMNS if screen >= c.screen]
     table = [[_cut(printable(c.cell(node)), c.limit) for c in columns] for node in nodes]
     widths = [max((cell_len(row[i]) for row in table), default=0) for i in range(len(columns))]
@@ -186,7 +196,7 @@ def _cut(text: str, width: int, *, head: bool = True) -> str:
     return "…" + text
 
 
-def _screen() -> int:
+def screen_width() -> int:
     """The width to write for: the terminal's, COLUMNS, or enough for every column in a pipe."""
     import os
 

@@ -1,4 +1,4 @@
-"""Pooling and reordering of blocked values against NumPy."""
+"""Pooling of blocked values against NumPy."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from striate.runtime.engines.native.kernels.pool import pool
-from striate.runtime.engines.native.kernels.reorder import from_blocked, reframe, to_blocked
-from striate.runtime.engines.native.layouts import Blocked, Plain
+from striate.runtime.engines.native.layouts import Blocked
 from striate.runtime.engines.native.program import Program, Step, aligned
 from striate.runtime.ops import registry
 
@@ -54,29 +53,3 @@ def test_pool(seed: int, lanes: int) -> None:
     step = pool(kind, lx, ly, 0, 1, kernel=k, strides=s, dilations=d, pads=pads, include_pad=include)
     run([step], [source, target], threads=int(rng.integers(1, 4)))
     np.testing.assert_allclose(ly.unpack(target), want, rtol=2e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 4), (1, 16, 3, 3), (3, 33, 2, 7), (0, 4, 3, 3)])
-@pytest.mark.parametrize("lanes", [4, 8, 16])
-def test_reorder_there_and_back(shape: tuple[int, int, int, int], lanes: int) -> None:
-    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    layout = Blocked(shape, lanes, 1, 2, 0, 3)
-    blocked, back = aligned(layout.nbytes), np.full_like(x, np.nan)
-    blocked[:] = 0x55
-    want = aligned(layout.nbytes)
-    layout.pack(x, want)
-    run([to_blocked(Plain(shape), layout, 0, 1)], [x, blocked])
-    np.testing.assert_array_equal(layout.array(blocked), layout.array(want))
-    run([from_blocked(layout, 0, 1)], [blocked, back], threads=2)
-    np.testing.assert_array_equal(back, x)
-
-
-def test_reframe_into_a_wider_value() -> None:
-    x = np.random.default_rng(0).standard_normal((2, 8, 3, 5)).astype(np.float32)
-    narrow, wide = Blocked((2, 8, 3, 5), 4, 1, 1, 1, 1), Blocked((2, 20, 3, 5), 4, 0, 2, 0, 0)
-    source, target = filled(narrow, x), aligned(wide.nbytes)
-    wide.pack(np.zeros(wide.shape), target)
-    run([reframe(narrow, wide, 0, 1, first_block=2)], [source, target])
-    want = np.zeros(wide.shape, np.float32)
-    want[:, 8:16] = x
-    np.testing.assert_array_equal(wide.unpack(target), want)

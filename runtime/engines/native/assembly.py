@@ -8,7 +8,7 @@ steps; what is left is a `Program` and which slots the caller fills.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -16,10 +16,12 @@ import onnx_ir as ir
 
 from ...dtypes import numpy_dtype
 from .host import host
+from .kernels.copies import Side, copy_box
 from .kernels.frames import frame_step, framed
-from .kernels.reorder import from_blocked, reframe, to_blocked
+from .kernels.reorder import from_blocked, to_blocked
 from .layouts import Blocked, Layout, Plain
 from .program import ALIGNMENT, Program, Step, aligned
+from .settings import Settings
 
 __all__ = ["Assembly", "Kind", "Op", "Stretch"]
 
@@ -47,6 +49,9 @@ class Op(Protocol):
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes in a node that reads the output, and perhaps `other`, if it can; by default it cannot."""
         return False
+
+    def settle(self, settings: Settings) -> None:
+        """Decides how it is computed, where there are several ways, now that all that was merged is known."""
 
     def emit(self, asm: Assembly) -> None:
         """Adds its steps: `asm.read` for each input, `asm.write` for the output, `asm.constant`, `asm.add`."""
@@ -87,6 +92,7 @@ class Assembly:
         self._alias: dict[int, int] = {}
         self._constants: dict[int, np.ndarray] = {}
         self._count = 0
+        self._nodes: tuple[str, ...] = ()
         self.outside: dict[ir.Value, int] = {}
         self.results: dict[ir.Value, int] = {}
 
@@ -146,7 +152,7 @@ class Assembly:
     def add(self, *steps: Step) -> None:
         for step in steps:
             if step.tasks:
-                self.steps.append(step)
+                self.steps.append(replace(step, nodes=self._nodes))
 
     # ---- the whole
 
@@ -164,10 +170,13 @@ class Assembly:
         for value in self.given:
             slot = self.outside[value] = self._new()
             self._have[value, "plain"] = slot, self.layout(value, "plain")
+        ends = {*self.given, *(op.output for op in self.ops)}
         for op in self.ops:
+            self._nodes = _computed(op, ends)
             op.emit(self)
         for value in self.wanted:
             if value not in self.results:
+                self._nodes = (value.name or "",)
                 self._deliver(value)
         return self._placed()
 
@@ -216,13 +225,33 @@ class Assembly:
             live.append(place)
             top = max(top, place.offset + place.nbytes)
         places = {slot: p.offset for slot, p in self._places.items()}
-        return Program(self.steps, self._constants, places, top, self._count)
+        block = aligned(sum(-(-a.nbytes // ALIGNMENT) * ALIGNMENT for a in self._constants.values()))
+        at = 0
+        for slot, array in self._constants.items():
+            block[at : at + array.nbytes] = array
+            self._constants[slot] = block[at : at + array.nbytes]
+            at += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        outside = [*(self.outside[v] for v in self.given), *(self.results[v] for v in self.wanted)]
+        return Program(self.steps, self._constants, places, top, self._count, outside)
 
 
 def _copy(source: int, target: int, nbytes: int) -> Step:
     """Bytes from one slot to another."""
-    one = Blocked((1, 1, 1, max(nbytes // 4, 1)), 1)
-    return reframe(one, one, source, target)
+    run = Side(1, 0, (1,))
+    return copy_box(run, run, (nbytes,), source, target)[0]
+
+
+def _computed(op: Op, ends: set[ir.Value]) -> tuple[str, ...]:
+    """The names of the values up to an op's output that come after `ends`, which other ops compute: in order."""
+    found: dict[str, None] = {}
+    ahead = [op.output]
+    while ahead:
+        value = ahead.pop()
+        node = value.producer()
+        if node is not None and value.name and value.name not in found and (value is op.output or value not in ends):
+            found[value.name] = None
+            ahead += [v for v in node.inputs if v is not None]
+    return tuple(reversed(found))
 
 
 def dims(value: ir.Value) -> tuple[int, ...]:
@@ -232,9 +261,15 @@ def dims(value: ir.Value) -> tuple[int, ...]:
 
 
 def picture(value: ir.Value, lanes: int) -> Blocked:
-    """A value [N, C, H, W] in blocks, without a frame."""
-    n, c, h, w = dims(value)
-    return Blocked((n, c, h, w), lanes)
+    """A value [N, C, H, W], or [N, C, W] as one of height 1, in blocks, without a frame."""
+    return Blocked(pictured(dims(value)), lanes)
+
+
+def pictured(shape: Sequence[int]) -> tuple[int, int, int, int]:
+    """The shape of a picture; lines [N, C, W] have height 1."""
+    n, c, *size = shape
+    h, w = (1, *size)[-2:]
+    return n, c, h, w
 
 
 class Stretch:
@@ -243,16 +278,18 @@ class Stretch:
     def __init__(self, asm: Assembly, threads: int) -> None:
         self.program = asm.program()
         self.threads = threads if sum(step.flops for step in self.program.steps) > ALONE_BELOW else 1
-        self._inputs = [(asm.outside[v], dims(v), _dtype(v)) for v in asm.given]
-        self._outputs = [(asm.results[v], dims(v), _dtype(v)) for v in asm.wanted]
+        self._inputs = [_dtype(v) for v in asm.given]
+        self._outputs = [(dims(v), _dtype(v)) for v in asm.wanted]
 
     def __call__(self, xp: Any, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        arrays = [np.ascontiguousarray(x, dtype) for x, (_, _, dtype) in zip(inputs, self._inputs, strict=True)]
-        results = [np.empty(shape, dtype) for _, shape, dtype in self._outputs]
-        addresses = {slot: x.ctypes.data for x, (slot, _, _) in zip(arrays, self._inputs, strict=True)}
-        addresses |= {slot: y.ctypes.data for y, (slot, _, _) in zip(results, self._outputs, strict=True)}
-        self.program.run(addresses, self.threads)
-        return tuple(results)
+        """Any arrays of the declared shapes; they are copied where machine code cannot read them as they are."""
+        return self.direct(tuple([np.require(x, t, "CA") for x, t in zip(inputs, self._inputs, strict=True)]))
+
+    def direct(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
+        """C-contiguous, aligned arrays of the declared shapes and dtypes."""
+        results = tuple([np.empty(shape, dtype) for shape, dtype in self._outputs])
+        self.program.call(arrays + results, self.threads)
+        return results
 
 
 def _dtype(value: ir.Value) -> np.dtype:

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Union
 
-__all__ = ["BOOL", "DOUBLE", "FLOAT", "INT", "INT32", "POINTER", "Function", "Type", "Value", "vector"]
+__all__ = ["BOOL", "BYTE", "DOUBLE", "FLOAT", "INT", "INT32", "POINTER", "Function", "Type", "Value", "vector"]
 
 
 @dataclass(frozen=True)
@@ -264,16 +264,17 @@ class Function:
         given = f"{kind} {value.text}, ptr {pointer.text}, i32 {kind.nbytes}, {mask.type} {mask.text}"
         self.line(f"call void @{name}({given})")
 
-    def prefetch(self, pointer: Value) -> None:
-        """Asks for the cache line at this address, which need not be inside of any buffer."""
+    def prefetch(self, pointer: Value, *, level: int = 1) -> None:
+        """Asks for the cache line at this address, which need not be inside of any buffer, into the first or second
+        level of the cache."""
         self._intrinsic("llvm.prefetch.p0", "void", "ptr, i32, i32, i32")
-        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 3, i32 1)")
+        self.line(f"call void @llvm.prefetch.p0(ptr {pointer.text}, i32 0, i32 {4 - level}, i32 1)")
 
-    def fill(self, pointer: Value, byte: int, nbytes: Operand) -> None:
+    def fill(self, pointer: Value, byte: Operand, nbytes: Operand) -> None:
         """Sets `nbytes` bytes."""
         self._intrinsic("llvm.memset.p0.i64", "void", "ptr, i8, i64, i1")
-        amount = self.value(nbytes, INT)
-        self.line(f"call void @llvm.memset.p0.i64(ptr {pointer.text}, i8 {byte}, i64 {amount.text}, i1 false)")
+        amount, byte = self.value(nbytes, INT), self.value(byte, BYTE)
+        self.line(f"call void @llvm.memset.p0.i64(ptr {pointer.text}, i8 {byte.text}, i64 {amount.text}, i1 false)")
 
     def copy(self, target: Value, source: Value, nbytes: Operand) -> None:
         """Copies `nbytes` bytes between places that do not overlap."""

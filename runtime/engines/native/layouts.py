@@ -30,11 +30,16 @@ class Plain:
 
 @dataclass(frozen=True)
 class Blocked:
-    """float32 images [N, C, H, W] as [N, ⌈C/lanes⌉, top + H + bottom, left + W + right, lanes].
+    """Images [N, C, H, W] as [N, ⌈C/lanes⌉, top + H + bottom, left + W + right, lanes].
 
     One vector register holds one position of one block of channels. Channels beyond C are zero, and so is the frame of
     `top`, `left`, `bottom`, `right` positions around each plane: readers take it for the padding of a convolution. Who
     writes the value writes these zeros too.
+
+    Attributes:
+        dtype: float32, or uint8 for quantised values; int8 ones lie here with 128 added.
+        fill: the byte that stands for zero in the frame, 0 for float32 and the zero point for uint8. What channels
+            beyond C hold is open for uint8.
     """
 
     shape: tuple[int, int, int, int]
@@ -43,6 +48,8 @@ class Blocked:
     left: int = 0
     bottom: int = 0
     right: int = 0
+    dtype: np.dtype = FLOAT32
+    fill: int = 0
 
     @property
     def blocks(self) -> int:
@@ -52,7 +59,7 @@ class Blocked:
     @property
     def pixel(self) -> int:
         """Bytes from one position of a row to the next."""
-        return 4 * self.lanes
+        return self.dtype.itemsize * self.lanes
 
     @property
     def row(self) -> int:
@@ -91,15 +98,15 @@ class Blocked:
     def array(self, buffer: np.ndarray) -> np.ndarray:
         """The value in a buffer of bytes, frame left out: [N, blocks, H, W, lanes]."""
         n, _, h, w = self.shape
-        whole = buffer[: self.nbytes].view(np.float32)
+        whole = buffer[: self.nbytes].view(self.dtype)
         whole = whole.reshape(n, self.blocks, self.top + h + self.bottom, self.left + w + self.right, self.lanes)
         return whole[:, :, self.top : self.top + h, self.left : self.left + w]
 
     def pack(self, x: np.ndarray, buffer: np.ndarray) -> None:
-        """Writes x [N, C, H, W] into a buffer of bytes, zeros and all."""
+        """Writes x [N, C, H, W] into a buffer of bytes, frame and all."""
         n, c, h, w = self.shape
-        buffer[: self.nbytes] = 0
-        padded = np.zeros((n, self.blocks * self.lanes, h, w), np.float32)
+        buffer[: self.nbytes] = self.fill
+        padded = np.full((n, self.blocks * self.lanes, h, w), self.fill, self.dtype)
         padded[:, :c] = x
         self.array(buffer)[...] = padded.reshape(n, self.blocks, self.lanes, h, w).transpose(0, 1, 3, 4, 2)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import onnx_ir as ir
 
 from ...ops.registry import Operator
-from ...plan import OPERATOR
+from ...plan import DIRECT, OPERATOR
 from .assembly import Assembly, Op, Stretch
-from .operators import op_of
+from .operators import ops_of
 from .operators.movement import shuffled
+from .settings import Settings
 
 __all__ = ["DOMAIN", "lower"]
 
@@ -22,13 +23,13 @@ WORTH = ("Conv", "Gemm", "MatMul")
 """A stretch must hold one of these."""
 
 
-def lower(model: ir.Model, threads: int) -> bool:
+def lower(model: ir.Model, settings: Settings) -> bool:
     """Replaces stretches of a model whose shapes are known by nodes of `DOMAIN`, in place."""
     graph = model.graph
     changed = False
     for nodes in _stretches(graph):
         if any(node.op_type in WORTH for node in nodes):
-            _replace(graph, nodes, threads)
+            _replace(graph, nodes, settings)
             changed = True
     if changed:
         graph.opset_imports[DOMAIN] = 1
@@ -41,24 +42,27 @@ def lower(model: ir.Model, threads: int) -> bool:
 def _stretches(graph: ir.Graph) -> list[list[ir.Node]]:
     found: list[list[ir.Node]] = [[]]
     for node in graph:
-        if op_of(node) is not None:
+        if ops_of(node):
             found[-1].append(node)
         elif found[-1]:
             found.append([])
     return [nodes for nodes in found if nodes]
 
 
-def _replace(graph: ir.Graph, nodes: list[ir.Node], threads: int) -> None:
+def _replace(graph: ir.Graph, nodes: list[ir.Node], settings: Settings) -> None:
     inside = set(nodes)
     wanted = [v for n in nodes for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
     ops = _merged(nodes, set(wanted))
+    for op in ops:
+        op.settle(settings)
     made = {op.output for op in ops}
     given = list(dict.fromkeys(v for op in ops for v in op.inputs if v not in made))
-    stretch = Stretch(Assembly(ops, given, wanted), threads)
+    stretch = Stretch(Assembly(ops, given, wanted), settings.threads)
     label = f"native {nodes[0].name or nodes[0].op_type} … {nodes[-1].name or nodes[-1].op_type}"
     operator = Operator(DOMAIN, "Stretch", 1, stretch.__call__)
     node = ir.node("Stretch", given, domain=DOMAIN, num_outputs=len(wanted), name=label)
     node.meta[OPERATOR] = operator
+    node.meta[DIRECT] = stretch.direct
     graph.insert_after(nodes[-1], node)
     for old, new in zip(wanted, node.outputs, strict=True):
         name, old.name = old.name, None
@@ -77,10 +81,9 @@ def _merged(nodes: list[ir.Node], wanted: set[ir.Value]) -> list[Op]:
             continue
         op, absorbed = _shuffle(node, wanted)
         done |= absorbed
-        op = op or op_of(node)
-        assert op is not None
-        ops.append(op)
-        producer[op.output] = len(ops) - 1
+        for made in [op] if op is not None else ops_of(node):
+            producer[made.output] = len(ops)
+            ops.append(made)
     return ops
 
 

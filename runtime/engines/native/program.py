@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
 from . import compiler
 from .emit import Function
+from .objects import binder
 from .team import team
 
 __all__ = ["Kernel", "Program", "Step", "aligned"]
@@ -48,6 +50,7 @@ class Step:
         tasks: how often the kernel is called, with task 0 … tasks − 1.
         flops: floating-point operations of all tasks together, for profiles and for choosing the number of threads.
         label: what the step does, for profiles.
+        nodes: for profiles too, the values whose nodes it computes, or helps to.
     """
 
     kernel: Kernel
@@ -55,6 +58,7 @@ class Step:
     tasks: int
     flops: int = 0
     label: str = ""
+    nodes: tuple[str, ...] = ()
 
     def touches(self) -> Iterator[int]:
         """The slots it reads or writes."""
@@ -70,6 +74,14 @@ class Step:
         return np.array([self.arguments[name] for name in self.kernel.fields], np.int64)
 
 
+class _Instance(NamedTuple):
+    """What one run has of its own: addresses of all slots, memory of those in the arena; where the addresses lie."""
+
+    slots: np.ndarray
+    arena: np.ndarray
+    address: int
+
+
 @dataclass
 class Program:
     """Steps bound to machine code.
@@ -79,6 +91,7 @@ class Program:
         constants: slot → array that stays where it is (weights); 64-byte aligned (see `aligned`).
         places: slot → offset in an arena of `arena_bytes`, of which every concurrent run has one.
         slots: how many there are; those that are neither constant nor placed are set by the caller.
+        outside: these, in the order in which `call` is given arrays for them.
     """
 
     steps: Sequence[Step]
@@ -86,8 +99,9 @@ class Program:
     places: Mapping[int, int]
     arena_bytes: int
     slots: int
+    outside: Sequence[int] = ()
     _tables: list[np.ndarray] = field(default_factory=list)
-    _free: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    _free: list[_Instance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         rows = [len(self.steps)]
@@ -96,6 +110,9 @@ class Program:
             self._tables.append(table)
             rows += [compiler.address(step.kernel.name, step.kernel.ir), table.ctypes.data, step.tasks]
         self.code = np.array(rows, np.int64)
+        self._where = np.array([len(self.outside), *self.outside], np.int64)
+        self._code_at, self._where_at = self.code.ctypes.data, self._where.ctypes.data
+        self._bind = binder()
         self.parallel = max((step.tasks for step in self.steps), default=1) > 1
 
     def run(self, addresses: Mapping[int, int], threads: int) -> None:
@@ -105,23 +122,35 @@ class Program:
             addresses: slot → address of what the caller gives or gets; it must stay alive.
             threads: at most so many work; the result does not depend on it.
         """
-        try:
-            slots, arena = self._free.pop()  # list.pop and append are atomic
-        except IndexError:
-            slots, arena = self._instance()
+        instance = self._taken()
         for slot, address in addresses.items():
-            slots[slot] = address
-        team().run(self.code.ctypes.data, slots.ctypes.data, threads if self.parallel else 1)
-        self._free.append((slots, arena))
+            instance.slots[slot] = address
+        self._walk(instance, threads)
 
-    def _instance(self) -> tuple[np.ndarray, np.ndarray]:
+    def call(self, arrays: tuple[np.ndarray, ...], threads: int) -> None:
+        """Like `run`, on contiguous arrays for the slots `outside`."""
+        instance = self._taken()
+        self._bind(instance.address, self.outside, self._where_at, arrays)
+        self._walk(instance, threads)
+
+    def _taken(self) -> _Instance:
+        try:
+            return self._free.pop()  # list.pop and append are atomic
+        except IndexError:
+            return self._instance()
+
+    def _walk(self, instance: _Instance, threads: int) -> None:
+        team().run(self._code_at, instance.address, threads if self.parallel else 1)
+        self._free.append(instance)
+
+    def _instance(self) -> _Instance:
         arena = aligned(self.arena_bytes)
         slots = np.zeros(max(self.slots, 1), np.int64)
         for slot, array in self.constants.items():
             slots[slot] = array.ctypes.data
         for slot, offset in self.places.items():
             slots[slot] = arena.ctypes.data + offset
-        return slots, arena
+        return _Instance(slots, arena, slots.ctypes.data)
 
 
 def aligned(nbytes: int) -> np.ndarray:

@@ -36,10 +36,13 @@ which it writes (low … stop − 1), those that are not its own as zeros."""
 FIELDS = (
     *("x", "weights", "bias", "table", "y", "residual"),
     *("units", "unit_every", "unit_count", "image_every", "image_count", "chunk_every", "chunk_count"),
-    *("column_chunks", "chunk_rows", "chunk_columns", "height", "width", "taps", "taps_together", "run"),
+    *("column_chunks", "chunk_rows", "chunk_columns", "height", "width", "taps", "taps_together", "run", "ahead", "ahead_every", "ahead_count"),
     *("x_origin", "x_image", "x_row", "y_origin", "y_image", "y_plane", "y_row"),
     *("residual_origin", "residual_image", "residual_plane", "residual_row"),
 )
+
+
+CACHE_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ class _Emitter:
         self.taps = self.table + self.own["taps"]
         self.x = f.pointer("x") + (self.number["x_origin"] + self.image * self.number["x_image"] + self.own["x"])
         self.w = f.pointer("weights") + self.own["weights"]
+        turn = self.chunk % self.number["ahead_count"] * self.number["ahead_every"]
+        self.ahead = f.variable(self.w.type, self.w + (self.number["ahead"] + turn))
         self.y = self._plane("y")
         self.residual = self._plane("residual") if spec.epilogue.residual else None
         bias = f.pointer("bias") + self.own["bias"]
@@ -188,6 +193,8 @@ class _Emitter:
         f, blocks, at = self.f, self.tiling.blocks, w.get()
         weights = [self._weight(at, block) for block in range(blocks)]
         w.set(at + blocks * self.kind.size)
+        f.prefetch(self.ahead.get(), level=2)
+        self.ahead.set(self.ahead.get() + CACHE_LINE)
         for index, ((_, block), total) in enumerate(sums.items()):
             if block == 0:
                 spread = f.splat(f.load(FLOAT, x + offsets[index // blocks]), self.spec.lanes)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ..host import host
 from ..layouts import Blocked, Plain
 from ..program import NO_SLOT, Step
-from .conv_direct import UNIT_FIELDS, Direct, kernel
+from .conv_direct import CACHE_LINE, UNIT_FIELDS, Direct, kernel
 from .conv_pack import Part, flat, own_lanes, parts, walk
 from .conv_problem import Convolution, plane_arguments
 from .epilogues import Epilogue
@@ -87,6 +87,7 @@ def _step(
         "taps": steps.taps,
         "taps_together": together,
         "run": steps.run,
+        **_ahead(part, steps.taps * steps.run, chunk_rows * chunk_columns, y.lanes),
         "x_origin": start,
         "x_image": source.image,
         "x_row": x_row,
@@ -96,6 +97,17 @@ def _step(
     }
     label = f"conv {problem.kernel[0]}×{problem.kernel[1]}"
     return Step(kernel(spec), arguments, images * len(part.units) * chunks, flops, label)
+
+
+def _ahead(part: Part, numbers: int, positions: int, lanes: int) -> dict[str, int]:
+    """Which weights of the next unit a task asks for while it multiplies: with each number one line of the cache.
+
+    Few positions fetch only a part; then the tasks of a unit take turns.
+    """
+    tiling = part.tiling
+    unit = 4 * lanes * tiling.blocks * numbers
+    fetched = CACHE_LINE * numbers * max(1, positions // (tiling.rows * tiling.columns))
+    return {"ahead": unit, "ahead_every": fetched, "ahead_count": max(1, -(-unit // fetched))}
 
 
 def _chunk(part: Part, images: int, height: int, width: int, flops: int) -> tuple[int, int]:

@@ -1,5 +1,7 @@
 """The zeros around the planes of a `Blocked` value, and plain images put into such a frame.
 
+Of a quantised value they are bytes that stand for zero.
+
 Writers of a value may zero its frame themselves, through `FRAME_FIELDS` and `zero_frame`; for those that do not there
 is `frame_step`.
 """
@@ -8,8 +10,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from ..emit import FLOAT, Function, Value, vector
-from ..layouts import Blocked, Plain
+from ..emit import BYTE, FLOAT, Function, Value, vector
+from ..layouts import FLOAT32, Blocked, Plain
 from ..program import Kernel, Step
 
 __all__ = ["FRAME_FIELDS", "frame_arguments", "frame_step", "framed", "pad_step", "zero_frame"]
@@ -30,15 +32,18 @@ def frame_arguments(layout: Blocked) -> dict[str, int]:
     return dict(zip(FRAME_FIELDS, sizes, strict=True))
 
 
-def zero_frame(f: Function, origin: Value, lanes: int, first: Value, stop: Value) -> None:
+def zero_frame(
+    f: Function, origin: Value, lanes: int, first: Value, stop: Value, byte: Value | None = None
+) -> None:
     """Zeroes the frame beside rows `first` … `stop` − 1 of a plane; above the first row and below the last one too.
 
     Args:
         origin: the address of position (0, 0) of the plane.
+        byte: the zero of a value of bytes; of float32 without it.
     """
     height, width, top, left, bottom, right = (f.number(name) for name in FRAME_FIELDS)
-    kind = vector(FLOAT, lanes)
-    zero, pixel = f.value(0.0, kind), 4 * lanes
+    zero = f.value(0.0, vector(FLOAT, lanes)) if byte is None else f.splat(byte, lanes)
+    pixel, filled = zero.type.size, 0 if byte is None else byte
     row = (left + width + right) * pixel
     with f.range(first, stop) as y:
         start = origin + y * row
@@ -47,23 +52,26 @@ def zero_frame(f: Function, origin: Value, lanes: int, first: Value, stop: Value
         with f.range(right) as i:
             f.store(zero, start + (width + i) * pixel)
     with f.when(first.equals(0)):
-        f.fill(origin + -(left * pixel + top * row), 0, top * row)
+        f.fill(origin + -(left * pixel + top * row), filled, top * row)
     with f.when(stop.equals(height)):
-        f.fill(origin + (height * row - left * pixel), 0, bottom * row)
+        f.fill(origin + (height * row - left * pixel), filled, bottom * row)
 
 
 @cache
-def _frame_kernel(lanes: int) -> Kernel:
-    f = Function(f"frame_{lanes}", ["y", "origin", "plane", *FRAME_FIELDS])
+def _frame_kernel(lanes: int, bytewise: bool) -> Kernel:
+    f = Function(f"frame_{lanes}{'_bytes' if bytewise else ''}", ["y", "origin", "plane", "fill", *FRAME_FIELDS])
     origin = f.pointer("y") + f.number("origin") + f.task * f.number("plane")
-    zero_frame(f, origin, lanes, f.value(0, f.task.type), f.number("frame_height"))
+    byte = f.convert(f.number("fill"), BYTE) if bytewise else None
+    zero_frame(f, origin, lanes, f.value(0, f.task.type), f.number("frame_height"), byte)
     return Kernel.of(f)
 
 
 def frame_step(layout: Blocked, y: int) -> Step:
     """Zeroes the frame of the value in slot `y`; the positions within are left as they are."""
-    arguments = {"y": y, "origin": layout.origin, "plane": layout.plane, **frame_arguments(layout)}
-    return Step(_frame_kernel(layout.lanes), arguments, layout.shape[0] * layout.blocks, label="frame")
+    place = {"y": y, "origin": layout.origin, "plane": layout.plane, "fill": layout.fill}
+    arguments = {**place, **frame_arguments(layout)}
+    kernel = _frame_kernel(layout.lanes, layout.dtype != FLOAT32)
+    return Step(kernel, arguments, layout.shape[0] * layout.blocks, label="frame")
 
 
 @cache

@@ -8,13 +8,13 @@ from them is never stored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 from ..emit import INT, INT32, Function, Operand, Type, Value, vector
 from ..program import Kernel
+from .shuffles import transposed
 
-__all__ = ["below", "pack_columns", "pack_rows", "transpose"]
+__all__ = ["below", "pack_columns", "pack_rows"]
 
 TOGETHER = 8
 """So many panels are written at once, for each row of B is read in longer stretches then."""
@@ -25,20 +25,6 @@ def below(f: Function, count: Value, lanes: int) -> Value:
     kind = vector(INT32, lanes)
     order = Value(f, kind, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">")
     return order < f.convert(count, INT32)
-
-
-def transpose(f: Function, rows: Sequence[Value]) -> list[Value]:
-    """n registers of n lanes, n a power of two: lane j of register i becomes lane i of register j."""
-    found, n = list(rows), len(rows)
-    distance = n // 2
-    while distance:
-        low = [j if not j & distance else n + j - distance for j in range(n)]
-        high = [j + distance if not j & distance else n + j for j in range(n)]
-        for i in (i for i in range(n) if not i & distance):
-            a, b = found[i], found[i + distance]
-            found[i], found[i + distance] = f.shuffle(a, b, low), f.shuffle(a, b, high)
-        distance //= 2
-    return found
 
 
 def smaller(f: Function, a: Value, b: Operand) -> Value:
@@ -92,7 +78,7 @@ def pack_columns(type: Type, lanes: int, vectors: int) -> Kernel:
             return [source + smaller(f, p * width + g * lanes + j, n - 1) * k * size for j in range(lanes)]
 
         with f.range(0, whole, lanes) as i, f.range(vectors) as g:
-            block = transpose(f, [f.load(register, column + i * size) for column in columns(g)])
+            block = transposed(f, [f.load(register, column + i * size) for column in columns(g)])
             for r, x in enumerate(block):
                 f.store(x, panel + (i + r) * (width * size) + g * register.size, register.size)
         with f.range(whole, k) as i, f.range(vectors) as g:

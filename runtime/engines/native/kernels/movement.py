@@ -1,77 +1,52 @@
-"""Elements moved: plain tensors transposed, channels of blocked values put into another order."""
+"""Elements picked by tables: runs of plain values taken by index, channels of blocked values in another order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from math import prod
 
 import numpy as np
 
 from ..emit import FLOAT, INT, Function
-from ..layouts import Blocked, Plain
+from ..layouts import Blocked
 from ..program import Kernel, Step
+from .copies import ELEMENTS, TASK
 
-__all__ = ["RANK", "channel_table", "merged", "permute_channels", "transpose"]
-
-RANK = 6
-"""Of a transposition, after axes that stay neighbours are merged."""
+__all__ = ["channel_table", "permute_channels", "take"]
 
 _PLACE = ("origin", "row", "plane", "image")
 
 
-def merged(shape: Sequence[int], perm: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Sizes of the result's axes and how far apart their elements lie in the source, in elements; runs are merged."""
-    strides = [prod(shape[i + 1 :]) for i in range(len(shape))]
-    sizes, apart = [1], [0]
-    for axis in perm:
-        size, stride = shape[axis], strides[axis]
-        if size == 1:
-            continue
-        if apart[-1] == size * stride:
-            sizes[-1], apart[-1] = sizes[-1] * size, stride
-        else:
-            sizes.append(size)
-            apart.append(stride)
-    return (sizes[1:], apart[1:]) if len(sizes) > 1 else ([1], [1])
+def take(outer: int, apart: int, count: int, inner: int, x_slot: int, y_slot: int, table_slot: int) -> Step:
+    """y[o, i] = x[o, table[i]], each so many bytes: `outer` times `count` runs of `inner` bytes.
 
-
-def transpose(x: Plain, perm: Sequence[int], x_slot: int, y_slot: int) -> Step:
-    """y = x with its axes in the order `perm`; one task for each row of the result's last two axes.
-
-    Raises:
-        ValueError: if more than `RANK` axes are left.
+    Args:
+        apart: bytes from x[o] to x[o + 1].
+        table_slot: of int64 places within x[o], in bytes.
     """
-    sizes, apart = merged(x.shape, perm)
-    if len(sizes) > RANK:
-        raise ValueError(f"{len(sizes)} axes; at most {RANK} can be transposed")
-    tasks = prod(sizes[:-2])
-    sizes, apart = [1] * (RANK - len(sizes)) + sizes, [0] * (RANK - len(apart)) + apart
-    item = x.dtype.itemsize
-    arguments = {"x": x_slot, "y": y_slot}
-    arguments |= {f"size{i}": n for i, n in enumerate(sizes)} | {f"apart{i}": n * item for i, n in enumerate(apart)}
-    return Step(_transpose(item, apart[-1] == 1), arguments, tasks, label=f"transpose {list(perm)}")
+    rows = outer * count
+    group = min(rows, max(TASK // inner, 1))
+    item = next(n for n in (8, 4, 2, 1) if inner % n == 0)
+    arguments = {"x": x_slot, "y": y_slot, "table": table_slot, "apart": apart, "count": count, "inner": inner}
+    arguments |= {"rows": rows, "group": group}
+    return Step(_take(item, inner == item), arguments, -(-rows // group), label="take")
 
 
 @cache
-def _transpose(item: int, contiguous: bool) -> Kernel:
-    fields = ["x", "y", *(f"{name}{i}" for name in ("size", "apart") for i in range(RANK))]
-    f = Function(f"transpose_{item}{'_rows' if contiguous else ''}", fields)
-    source, left = f.pointer("x"), f.task
-    for axis in reversed(range(RANK - 2)):
-        size = f.number(f"size{axis}")
-        source = source + (left % size) * f.number(f"apart{axis}")
-        left = left // size
-    rows, columns = f.number(f"size{RANK - 2}"), f.number(f"size{RANK - 1}")
-    down, along = f.number(f"apart{RANK - 2}"), f.number(f"apart{RANK - 1}")
-    target = f.pointer("y") + f.task * rows * columns * item
-    kind = {4: FLOAT, 8: INT}[item]
-    with f.range(rows) as i:
-        if contiguous:
-            f.copy(target + i * columns * item, source + i * down, columns * item)
+def _take(item: int, single: bool) -> Kernel:
+    """A task is `group` runs; `single` ones are of one element of `item` bytes."""
+    fields = ["x", "y", "table", "apart", "count", "inner", "rows", "group"]
+    f = Function(f"take_{item}{'_single' if single else ''}", fields)
+    x, y, table, count, inner = f.pointer("x"), f.pointer("y"), f.pointer("table"), f.number("count"), f.number("inner")
+    first = f.task * f.number("group")
+    kind = ELEMENTS[item]
+    with f.range(first, f.minimum(first + f.number("group"), f.number("rows"))) as row:
+        source = x + row // count * f.number("apart") + f.load(INT, table + row % count * 8)
+        target = y + row * inner
+        if single:
+            f.store(f.load(kind, source), target)
         else:
-            with f.range(columns) as j:
-                f.store(f.load(kind, source + i * down + j * along), target + (i * columns + j) * item)
+            f.copy(target, source, inner)
     return Kernel.of(f)
 
 

@@ -2,7 +2,7 @@
 
     products      registers of results · numbers added to each, two a cycle; a group of few tiles waits for its sums
     transforms    so many cycles per tile and block of channels, in and out
-    weights       bytes from the caches or memory: with a small picture each is hardly used
+    weights       bytes from the caches or memory, while products are added: with a small picture each is hardly used
     steps         the price of each
 
 Tiles that reach beyond the picture are paid for in whole.
@@ -35,8 +35,8 @@ WAYS: Mapping[int, _Way] = {0: _Way(0, 0, 1), 2: _Way(90, 70, 3), 4: _Way(240, 2
 PRODUCTS_PER_CYCLE = 1.85
 LATENCY = 4
 """Cycles until a sum can be added to again."""
-NEAR_BYTES_PER_CYCLE, FAR_BYTES_PER_CYCLE = 40, 12
-"""Of weights: those that half of the second-level cache can hold, and those beyond."""
+NEAR_BYTES_PER_CYCLE, FAR_BYTES_PER_CYCLE = 40, 4
+"""Of weights: those that half of the second-level cache can hold, and those beyond, which mostly come from memory."""
 STEP_CYCLES = 1500
 
 
@@ -64,7 +64,7 @@ def estimate(problem: Convolution, m: int) -> float:
     weights = taps * problem.inputs * blocks_out * problem.lanes * 4
     near = min(weights, host().l2 // 2)
     reading = near / NEAR_BYTES_PER_CYCLE + (weights - near) / FAR_BYTES_PER_CYCLE
-    return products + transforms + reading + way.steps * STEP_CYCLES
+    return max(products, reading) + transforms + way.steps * STEP_CYCLES
 
 
 @cache

@@ -32,7 +32,7 @@ from .winograd_transforms import emit_input, emit_output
 __all__ = ["PLACES", "Spec", "Stage", "kernel"]
 
 NO_EPILOGUE = Epilogue()
-AHEAD = 2048
+AHEAD = 16384
 """Bytes between the weights that are used and those that are asked for: each is used for few tiles."""
 
 Stage = Literal["input", "products", "inverse", "all"]
@@ -260,7 +260,7 @@ class _Writer:
                 at = line.get()
                 weights = [f.load(self.kind, at + b * self.size, self.size) for b in range(blocks)]
                 for b in range(blocks):
-                    f.prefetch(at + (AHEAD + b * self.size))
+                    f.prefetch(at + (AHEAD + b * self.size), level=2)
                 line.set(at + blocks * self.size)
                 spread = source + c * 4
                 for t in range(tiles):

@@ -1,8 +1,8 @@
 """Nodes as the native engine computes them: which it can, and what each becomes.
 
-`op_of(node)` gives an `Op` (see `assembly`) or None. The table `OPERATORS` maps an operator's name to the function that
-looks at a node; it says no by returning None, whatever the reason: the node then stays with the arrays engine. An `Op`
-whose value has a single reader may take that reader in: `merge`.
+`ops_of(node)` gives `Op`s (see `assembly`), one for each output, or none. The table `OPERATORS` maps the name of an
+operator to the function that looks at a node; it says no by returning None, whatever the reason: the node then stays
+with the arrays engine. An `Op` whose value has a single reader may take that reader in: `merge`.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ import onnx_ir as ir
 
 from ..assembly import Op, dims
 from ..kernels.operators import OPERATORS as ELEMENTWISE
-from . import convolution, elementwise, movement, pictures, products, rows
+from . import boxes, convolution, elementwise, movement, pictures, products, rows, scaling
 
-__all__ = ["OPERATORS", "op_of"]
+__all__ = ["OPERATORS", "ops_of"]
 
 
-def op_of(node: ir.Node) -> Op | None:
-    """What a node of known shapes becomes, or None if this engine does not compute it."""
+def ops_of(node: ir.Node) -> list[Op]:
+    """What a node of known shapes becomes; nothing if this engine does not compute it."""
     make = OPERATORS.get(node.op_type)
     values = [v for v in (*node.inputs, *node.outputs) if v is not None]
     if node.domain or make is None or not node.outputs:
-        return None
+        return []
     if not all(isinstance(v.type, ir.TensorType) and v.shape is not None and v.shape.is_static() for v in values):
-        return None
-    return None if 0 in (d for v in values for d in dims(v)) else make(node)
+        return []
+    found = None if 0 in (d for v in values for d in dims(v)) else make(node)
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
-OPERATORS: dict[str, Callable[[ir.Node], Op | None]] = {
+def _concat(node: ir.Node) -> Op | list[Op] | None:
+    return pictures.joining(node) or boxes.concat(node)
+
+
+OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     **dict.fromkeys(ELEMENTWISE, elementwise.chain),
     "BatchNormalization": elementwise.normalization,
     "Gemm": products.product,
@@ -41,8 +46,18 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | None]] = {
     "GlobalAveragePool": pictures.global_pooling,
     "GlobalMaxPool": pictures.global_pooling,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), pictures.view),
-    "Concat": pictures.joining,
-    "Transpose": movement.transposition,
+    "Concat": _concat,
+    "Split": boxes.split,
+    "Slice": boxes.cut,
+    "Pad": boxes.pad,
+    "Expand": boxes.expand,
+    "Tile": boxes.tile,
+    "Transpose": boxes.transposition,
+    "DepthToSpace": boxes.depth_to_space,
+    "SpaceToDepth": boxes.space_to_depth,
+    "Gather": movement.gather,
+    "Resize": scaling.scaling,
+    "Upsample": scaling.scaling,
     "Softmax": rows.softmax,
     "LogSoftmax": rows.softmax,
     "LayerNormalization": rows.layer_normalization,

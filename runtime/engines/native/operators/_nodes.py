@@ -29,6 +29,9 @@ FUSABLE: dict[str, Callable[[dict[str, Any]], tuple[str, tuple[float, ...]]]] = 
 }
 """Activations that an epilogue can hold: operator → its attributes → (activation, constants)."""
 
+SUMS = ("Add", "Sum")
+"""Of two values they are the same."""
+
 
 def bound(node: ir.Node) -> dict[str, Any]:
     assert isinstance(node.graph, ir.Graph)
@@ -41,7 +44,12 @@ def is_float(*values: ir.Value | None) -> bool:
 
 
 def windows_of(value: ir.Value, kernel: Sequence[int], a: dict[str, Any], *, ceil_mode: int = 0) -> Windows:
-    return windows(dims(value)[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], ceil_mode)
+    """Along height and width; of lines [N, C, W] the height is 1."""
+    made = windows(dims(value)[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], ceil_mode)
+    if made.rank > 1:
+        return made
+    ones = {name: (1, *getattr(made, name)) for name in ("spatial", "kernel", "strides", "dilations", "out")}
+    return Windows(**ones, begin=(0, *made.begin), end=(0, *made.end))
 
 
 def epilogue_with(given: Epilogue, node: ir.Node) -> Epilogue | None:

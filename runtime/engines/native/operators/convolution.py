@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx_ir as ir
 
 from ....inference import constant
 from ....ops._windows import Windows
-from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture
+from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture, pictured
 from ..host import host
 from ..kernels import conv, winograd
 from ..kernels.epilogues import Epilogue
 from ..layouts import Blocked, Plain
-from ._nodes import bound, epilogue_with, is_float, windows_of
+from ..settings import Settings
+from ._nodes import SUMS, bound, epilogue_with, is_float, windows_of
 
 FEW = 4
 
@@ -39,6 +40,10 @@ class Convolve(Op):
         others: list[Kind] = ["blocked"] * (len(self.inputs) - 1)
         return ["plain" if few else "blocked", *others], "blocked"
 
+    def settle(self, settings: Settings) -> None:
+        direct = settings.strict or self.reads_plain()
+        self.tile = 0 if direct else winograd.choose(self.problem(picture(self.inputs[0], host().lanes)))
+
     def reads_plain(self) -> bool:
         """Few channels are better read from a plain picture than spread over registers."""
         return self.groups == 1 and self.weights.shape[1] <= FEW
@@ -50,7 +55,7 @@ class Convolve(Op):
         return winograd.frame_needed(problem, self.tile) if self.tile else conv.frame_needed(problem)
 
     def problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
-        w = self.where
+        w, x = self.where, replace(x, shape=pictured(x.shape))
         y = y or picture(self.output, x.lanes if isinstance(x, Blocked) else 1)
         (top, left), (bottom, right) = w.begin, w.end
         (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
@@ -81,7 +86,7 @@ class Convolve(Op):
 
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes an activation, or an addition of `other`, into the epilogue if there is room for it."""
-        if node.op_type == "Add" and other is not None:
+        if node.op_type in SUMS and other is not None:
             if self.epilogue != Epilogue() or dims(other) != dims(self.output) or constant(other) is not None:
                 return False
             self.epilogue = Epilogue("none", (), "before")
@@ -101,12 +106,11 @@ def convolution(node: ir.Node) -> Op | None:
     weights, bias = constant(w), constant(b)
     if x is None or not is_float(x, w, *node.outputs) or weights is None or (b is not None and bias is None):
         return None
-    if len(dims(x)) != 4:
+    if len(dims(x)) not in (3, 4):
         return None
-    a = bound(node)
-    made = Convolve([x], node.outputs[0], weights, bias, windows_of(x, weights.shape[2:], a), a["group"])
+    a, where = bound(node), windows_of(x, weights.shape[2:], bound(node))
+    made = Convolve([x], node.outputs[0], weights.reshape(*weights.shape[:2], *where.kernel), bias, where, a["group"])
     problem = made.problem(picture(x, host().lanes))
     if not conv.supports(problem.with_x(picture(x, host().lanes).framed(*conv.frame_needed(problem)))):
         return None
-    made.tile = 0 if made.reads_plain() else winograd.choose(problem)
     return made

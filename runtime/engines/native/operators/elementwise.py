@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ....dtypes import numpy_dtype
 from ....inference import constant
-from ..assembly import Assembly, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims, pictured
 from ..kernels import elementwise
 from ..kernels.elementwise import Expression, Instruction, instruction
 from ..kernels.operators import TYPES
@@ -36,8 +36,10 @@ class Elementwise(Op):
 
     def _may_be_blocked(self) -> bool:
         shape = dims(self.output)
-        fits = all(len(s) == 4 and s in (shape, (1, shape[1], 1, 1)) for s in map(_shape, self.operands))
-        return len(shape) == 4 and is_float(*self.inputs, self.output) and fits
+        if len(shape) not in (3, 4):
+            return False
+        fits = all(s in (shape, (1, shape[1], *(1,) * (len(shape) - 2))) for s in map(_shape, self.operands))
+        return is_float(*self.inputs, self.output) and fits
 
     def emit(self, asm: Assembly) -> None:
         kind = asm.kind(self.output)
@@ -48,9 +50,9 @@ class Elementwise(Op):
             elif kind == "plain":
                 slot, layout = asm.constant(operand), Plain(operand.shape, operand.dtype)
             else:
-                layout = Blocked(operand.shape, asm.lanes)
+                layout = Blocked(pictured(operand.shape), asm.lanes)
                 packed = np.zeros(layout.nbytes, np.uint8)
-                layout.pack(operand, packed)
+                layout.pack(operand.reshape(layout.shape), packed)
                 slot = asm.constant(packed)
             slots.append(slot)
             layouts.append(layout)

@@ -1,36 +1,22 @@
-"""Transposes; and the shuffle of channels that a reshape, a transpose and a reshape are (ShuffleNet)."""
+"""Gather by constant indices; the shuffle of channels that a reshape, a transpose and a reshape are (ShuffleNet)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import onnx_ir as ir
 
+from ....inference import constant
 from ..assembly import Assembly, Kind, Op, dims
-from ..kernels.movement import RANK, channel_table, merged, permute_channels, transpose
+from ..kernels.movement import channel_table, permute_channels, take
 from ..layouts import Blocked, Plain
-from ._nodes import bound
+from ._nodes import bound, is_float
+from .boxes import Boxes, Part, movable
 
 _SHUFFLE = (0, 2, 1, 3, 4)
-
-
-@dataclass(eq=False)
-class Transposition(Op):
-    """Transpose of a plain value of 4- or 8-byte elements."""
-
-    inputs: list[ir.Value]
-    output: ir.Value
-    perm: tuple[int, ...]
-
-    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
-        return ["plain"], "plain"
-
-    def emit(self, asm: Assembly) -> None:
-        (x, layout), (y, _) = asm.read(self.inputs[0]), asm.write(self.output)
-        assert isinstance(layout, Plain)
-        asm.add(transpose(Plain(dims(self.inputs[0]), layout.dtype), self.perm, x, y))
 
 
 @dataclass(eq=False)
@@ -52,12 +38,46 @@ class Shuffle(Op):
         asm.add(permute_channels(x, y, x_slot, y_slot, asm.constant(channel_table(x, self.order.tolist()))))
 
 
-def transposition(node: ir.Node) -> Op | None:
-    x = node.inputs[0]
-    if x is None or x.dtype is None or x.dtype == ir.DataType.STRING or x.dtype.numpy().itemsize not in (4, 8):
+@dataclass(eq=False)
+class Take(Op):
+    """Gather of plain values along one axis by constant indices."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+    axis: int
+    indices: np.ndarray
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["plain"], "plain"
+
+    def emit(self, asm: Assembly) -> None:
+        (x, layout), (y, _) = asm.read(self.inputs[0]), asm.write(self.output)
+        shape = dims(self.inputs[0])
+        assert isinstance(layout, Plain)
+        inner = prod(shape[self.axis + 1 :]) * layout.dtype.itemsize
+        outer = prod(shape[: self.axis])
+        table = asm.constant(self.indices.astype(np.int64) * inner)
+        asm.add(take(outer, shape[self.axis] * inner, self.indices.size, inner, x, y, table))
+
+
+def gather(node: ir.Node) -> Op | None:
+    """Of channels of pictures, of what lies at equal distances, of anything else."""
+    x, known = node.inputs[0], constant(node.inputs[1])
+    if x is None or known is None or not movable(x) or not known.size or not dims(x):
         return None
-    perm = bound(node)["perm"] or tuple(reversed(range(len(dims(x)))))
-    return Transposition([x], node.outputs[0], tuple(perm)) if len(merged(dims(x), perm)[0]) <= RANK else None
+    shape, axis = dims(x), bound(node)["axis"] % len(dims(x))
+    if known.min() < -shape[axis] or known.max() >= shape[axis]:
+        return None
+    order = known.reshape(-1) % shape[axis]
+    if known.ndim == 1 and axis == 1 and len(shape) == 4 and is_float(x) and len(set(np.diff(order))) > 1:
+        return Shuffle([x], node.outputs[0], order)
+    apart = set(np.diff(order).tolist()) or {1}
+    if len(apart) > 1:
+        return Take([x], node.outputs[0], axis, order)
+    seen = (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :]))
+    counts = (seen[0], order.size, seen[2])
+    part = Part(counts, start=(0, int(order[0]), 0), step=(1, apart.pop(), 1))
+    return Boxes([x], node.outputs[0], [part], shapes=(seen, counts))
 
 
 def shuffled(first: ir.Node, second: ir.Node, third: ir.Node) -> Shuffle | None:

@@ -11,13 +11,14 @@ import onnx_ir as ir
 
 from ....inference import constant
 from ....ops._windows import Windows, windows
-from ..assembly import Assembly, Kind, Op, dims
+from ..assembly import Assembly, Kind, Op, dims, pictured
 from ..host import host
 from ..kernels import lrn as lrn_kernel
 from ..kernels.pool import pool
 from ..kernels.reorder import reframe
 from ..layouts import Blocked
 from ._nodes import bound, is_float, windows_of
+from .boxes import movable
 
 
 @dataclass(eq=False)
@@ -55,7 +56,7 @@ class Pool(Op):
 
 def pooling(node: ir.Node) -> Op | None:
     x = node.inputs[0]
-    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) != 4 or len(node.outputs) != 1:
+    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) not in (3, 4) or len(node.outputs) != 1:
         return None
     a = {"dilations": None, "ceil_mode": 0, **bound(node)}
     kind = "max" if node.op_type == "MaxPool" else "mean"
@@ -65,10 +66,10 @@ def pooling(node: ir.Node) -> Op | None:
 
 def global_pooling(node: ir.Node) -> Op | None:
     x = node.inputs[0]
-    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) != 4:
+    if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) not in (3, 4):
         return None
-    kind = "max" if node.op_type == "GlobalMaxPool" else "mean"
-    return Pool([x], node.outputs[0], kind, windows(dims(x)[2:], dims(x)[2:]))
+    kind, size = "max" if node.op_type == "GlobalMaxPool" else "mean", pictured(dims(x))[2:]
+    return Pool([x], node.outputs[0], kind, windows(size, size))
 
 
 @dataclass(eq=False)
@@ -86,9 +87,9 @@ class View(Op):
 
 
 def view(node: ir.Node) -> Op | None:
-    x = node.inputs[0]
+    x, y = node.inputs[0], node.outputs[0]
     used = [v for v in node.outputs[1:] if v.uses() or v.is_graph_output()]
-    if not is_float(x, node.outputs[0]) or x is None or used or prod(dims(x)) != prod(dims(node.outputs[0])):
+    if x is None or not movable(x) or x.dtype != y.dtype or used or prod(dims(x)) != prod(dims(y)):
         return None
     if node.op_type == "Dropout" and len(node.inputs) > 2 and not _never(node.inputs[2]):
         return None

@@ -13,7 +13,7 @@ from ....inference import constant
 from ..assembly import Assembly, Kind, Op, dims
 from ..kernels import gemm
 from ..kernels.epilogues import Epilogue
-from ._nodes import bound, epilogue_with, is_float
+from ._nodes import SUMS, bound, epilogue_with, is_float
 
 
 @dataclass(eq=False)
@@ -56,7 +56,7 @@ class Multiply(Op):
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes in the addition of a constant row or of a value of the same shape, and an activation."""
         known = constant(other)
-        if node.op_type == "Add" and other is not None and dims(node.outputs[0]) == dims(self.output):
+        if node.op_type in SUMS and other is not None and dims(node.outputs[0]) == dims(self.output):
             plain = self.epilogue == Epilogue()
             if plain and self.added is None and known is not None and known.shape == dims(self.output)[-1:]:
                 self.added = known
