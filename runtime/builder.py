@@ -125,10 +125,11 @@ class Builder:
             self._scalars[key] = value
         return value
 
-    def initializer(self, array: np.ndarray, name: str) -> ir.Value:
+    def initializer(self, content: np.ndarray | ir.TensorProtocol, name: str) -> ir.Value:
         """A named constant of the graph, such as a weight."""
-        tensor = ir.tensor(array, name=name)
-        value = ir.Value(name=name, shape=ir.Shape(array.shape), type=ir.TensorType(tensor.dtype), const_value=tensor)
+        tensor = ir.tensor(content, name=name) if isinstance(content, np.ndarray) else content
+        tensor.name = name
+        value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
         self._names.add(name)
         return value

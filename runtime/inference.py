@@ -46,6 +46,29 @@ def constant(value: ir.Value | None) -> np.ndarray | None:
     return value.const_value.numpy()
 
 
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether `constant` would return an array, which may have to be read from a file or computed first."""
+    return value is not None and value.const_value is not None and not value.is_graph_input()
+
+
+FOLDED = "dequantised"
+"""Key in the `meta` of an initializer: see `dequantised`."""
+
+
+def dequantised(value: ir.Value | None) -> tuple[Sequence[np.ndarray | None], int] | None:
+    """The constant inputs and the axis of the DequantizeLinear that a value is, or was before it was folded."""
+    if value is None or value.is_graph_input():
+        return None
+    node = value.producer()
+    if node is None:
+        return value.meta.get(FOLDED)
+    arrays = [constant(v) for v in node.inputs]
+    if node.op_type != "DequantizeLinear" or node.domain or arrays[0] is None or arrays[1] is None:
+        return None
+    axis = node.attributes.get("axis")
+    return arrays, 1 if axis is None else axis.as_int()
+
+
 def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     """Types of the node's outputs; None where nothing can be said.
 

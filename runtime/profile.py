@@ -13,6 +13,7 @@ import numpy as np
 
 from .cost.flops import count
 from .cost.lifetimes import value_bytes
+from .engines import native
 from .executor import Executor, _run_step
 from .plan import Plan, Step, specialise
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["NodeTime", "Piece", "Profile", "Span", "profile"]
 
 NATIVE, ARRAYS = "native", "arrays"
+VIEWS = frozenset(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"))
+"""Beside others in one node, these say least of what it does."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class NodeTime:
 
     Attributes:
         name: of the first.
-        operators: of all, in order.
+        operators: of all, in order; `main`: the one that computes most.
         engine: `native` or `arrays`.
         times: seconds in each run, waiting for other threads included.
         pieces: of native nodes, the steps that these are made of.
@@ -63,7 +66,8 @@ class NodeTime:
     """
 
     name: str
-    operators: tuple[str, ...]
+    operators: Sequence[str]
+    main: str
     engine: str
     flops: int | None = None
     nbytes: int | None = None
@@ -131,7 +135,7 @@ def profile(session: InferenceSession, feeds: Mapping[str, np.ndarray], runs: in
     for _ in range(runs):
         recorder.run()
     made = Profile(threads, recorder.nodes, whole, recorder.totals, recorder.best)
-    if any(node.engine == NATIVE for node in made.nodes):
+    if native.available():
         from .engines.native import peaks
 
         made.flops_per_second = peaks.flops_per_second(threads)
@@ -255,7 +259,7 @@ class _Graph:
         """The nodes that compute some values."""
         found = dict.fromkeys(self.by_output[name] for name in names if name in self.by_output)
         if not found:
-            return NodeTime(names[-1], ("?",), NATIVE)
+            return NodeTime(names[-1], ("?",), "?", NATIVE)
         return _described([node for node in self.nodes if node in found], NATIVE)
 
     def arrays(self, step: Step) -> NodeTime:
@@ -263,7 +267,7 @@ class _Graph:
         for node in self.rest:
             if (node.name or "", node.op_type) == (step.node, step.op_type):
                 return _described([node], ARRAYS)
-        return NodeTime(step.node or step.op_type, (step.op_type,), ARRAYS)
+        return NodeTime(step.node or step.op_type, (step.op_type,), step.op_type, ARRAYS)
 
 
 def _described(nodes: Sequence[ir.Node], engine: str) -> NodeTime:
@@ -277,7 +281,8 @@ def _described(nodes: Sequence[ir.Node], engine: str) -> NodeTime:
     flops = None if any(c is None for c in costs) else sum(c for c in costs if c is not None)
     nbytes = None if any(s is None for s in sizes) else sum(s for s in sizes if s is not None)
     name = nodes[0].name or nodes[-1].outputs[0].name or nodes[0].op_type
-    return NodeTime(name, tuple(node.op_type for node in nodes), engine, flops, nbytes)
+    main = max(zip(costs, nodes, strict=True), key=lambda pair: (pair[0] or 0, pair[1].op_type not in VIEWS))[1]
+    return NodeTime(name, [node.op_type for node in nodes], main.op_type, engine, flops, nbytes)
 
 
 def _stretch(step: Step) -> Stretch | None:

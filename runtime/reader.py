@@ -38,7 +38,7 @@ OLDEST_IR = 3
 LIFTED_ABOVE = 1 << 24
 """Of files of more bytes the large weights never pass through protobuf."""
 
-Weights = dict[str, np.ndarray]
+Weights = dict[str, wire.Payload]
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,14 @@ def _open(path: str, where: str, limits: Limits) -> tuple[bytes, Weights]:
     if os.path.isdir(path):
         raise NotAModel(f"{where} is a directory; expected an ONNX file")
     try:
-        with open(path, "rb") as file:
-            return _take(file, os.fstat(file.fileno()).st_size, where, limits)
+        file = open(path, "rb")  # noqa: SIM115: weights are read from it later
+        taken = None
+        try:
+            taken = _take(file, os.fstat(file.fileno()).st_size, where, limits)
+        finally:
+            if taken is None or not taken[1]:
+                file.close()
+        return taken
     except LimitExceeded:
         raise
     except FileNotFoundError:

@@ -6,7 +6,7 @@ import math
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -18,6 +18,8 @@ from onnx import numpy_helper
 
 from . import dtypes
 from .errors import InvalidGraph, InvalidModel, LimitExceeded
+from .lazy import lazy
+from .wire import Payload
 
 if TYPE_CHECKING:
     from .reader import Limits
@@ -45,22 +47,25 @@ class External:
 
     folder: Path | None
     where: str
+    lifted: Mapping[str, Payload]
     files: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def slice(self, tensor: onnx.TensorProto, nbytes: int) -> np.ndarray:
-        """The bytes of `tensor`, checked to lie within its file."""
+    def slice(self, tensor: onnx.TensorProto, nbytes: int) -> np.ndarray | Payload:
+        """The bytes of `tensor`, checked to lie within its file; those of a large one are still to be read."""
         entries = {entry.key: entry.value for entry in tensor.external_data}
         location = entries.get("location", "")
-        what = "raw_data" if location in self.files and location.startswith("\0") else "external data"
+        what = "raw_data" if location in self.lifted else "external data"
         label = f"{self.where}: {what} of tensor {tensor.name!r}"
         offset, length = _number(entries, "offset", 0, label), _number(entries, "length", nbytes, label)
-        if location not in self.files:
+        if location not in self.files and location not in self.lifted:
             if self.folder is None:
                 raise InvalidModel(f"{label} has no folder: the model was given as bytes. Give its path, or the folder")
             self.files[location] = _map(self.folder, location, label)
-        content = self.files[location]
         if length != nbytes:
             raise InvalidModel(f"{label} is {length:,} bytes long; its dims and data type need {nbytes:,}")
+        if location in self.lifted:
+            return self.lifted[location]
+        content = self.files[location]
         if offset + length > len(content):
             raise InvalidModel(
                 f"{label} lies at bytes {offset:,} to {offset + length:,} of {location!r}, which has {len(content):,}"
@@ -69,7 +74,7 @@ class External:
 
 
 def check(
-    proto: onnx.ModelProto, folder: Path | None, where: str, limits: Limits, lifted: dict[str, np.ndarray]
+    proto: onnx.ModelProto, folder: Path | None, where: str, limits: Limits, lifted: Mapping[str, Payload]
 ) -> External:
     """Checks every stored tensor; unpacks sparse ones and the external data of attributes in place.
 
@@ -127,9 +132,13 @@ class Text(ir.StringTensor):
 
 
 def _mapped(tensor: ir.ExternalTensor, external: External) -> ir.TensorProtocol:
+    payload = external.lifted.get(str(tensor.location))
+    if payload is not None and tensor.dtype.value not in _BITS:
+        kind, shape = dtypes.numpy_dtype(tensor.dtype.value), tensor.shape.numpy()
+        return lazy(lambda: payload.read().view(kind).reshape(shape), tensor.dtype, tensor.shape, tensor.name)
     shape, offset = tensor.shape.numpy(), tensor.offset or 0
     proto = onnx.TensorProto(name=tensor.name or "", data_type=tensor.dtype.value, dims=shape)
-    content = external.files[str(tensor.location)][offset : offset + _size(proto)[1]]
+    content = payload.read() if payload else external.files[str(tensor.location)][offset : offset + _size(proto)[1]]
     if tensor.dtype.value in _BITS:
         proto.raw_data = content.tobytes()
         return ir.serde.deserialize_tensor(proto)
@@ -212,7 +221,8 @@ def _check_tensor(tensor: onnx.TensorProto, external: External, limits: Limits) 
 
 
 def _internalise(tensor: onnx.TensorProto, external: External) -> None:
-    content = external.slice(tensor, _size(tensor)[1]).tobytes()
+    found = external.slice(tensor, _size(tensor)[1])
+    content = (found.read() if isinstance(found, Payload) else found).tobytes()
     tensor.ClearField("data_location")
     del tensor.external_data[:]
     tensor.raw_data = content

@@ -2,19 +2,26 @@
 
 Protobuf copies what it parses, and Python's protobuf copies again what is read from a message. Here the wire format is
 walked down to the initializers (ModelProto.graph = 7, GraphProto.initializer = 5, TensorProto.raw_data = 9); a payload
-of some size goes straight from the file into an array of its own, and the message says instead that the tensor lies in
-an external file of a name that no file can have. Whatever looks wrong stays where it is: protobuf will complain.
+of some size stays in the file until it is asked for, and the message says instead that the tensor lies in an external
+file of a name that no file can have. Whatever looks wrong stays where it is: protobuf will complain.
 """
 
 from __future__ import annotations
 
+import io
+import os
+import weakref
 from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Lock
 from typing import BinaryIO
 
 import numpy as np
 from onnx import StringStringEntryProto, TensorProto
 
-__all__ = ["lift"]
+from .errors import InvalidModel
+
+__all__ = ["Payload", "lift"]
 
 LARGE = 1 << 16
 """Payloads of fewer bytes stay in the message."""
@@ -28,11 +35,57 @@ class _Malformed(Exception):
     """The bytes are not what was expected; protobuf will say why."""
 
 
-def lift(file: BinaryIO, size: int) -> tuple[bytes, dict[str, np.ndarray]] | None:
+class _Source:
+    """A file that stays open for its payloads, and what tells whether it is still the same."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.lock = Lock()
+        self.state = self._state()
+
+    def _state(self) -> tuple[int, int] | None:
+        if isinstance(self.file, io.BytesIO):
+            return None
+        now = os.fstat(self.file.fileno())
+        return now.st_size, now.st_mtime_ns
+
+    def read(self, offset: int, length: int) -> np.ndarray:
+        array = np.empty(length, np.uint8)
+        with self.lock:
+            self.file.seek(offset)
+            count = self.file.readinto(array.data)  # type: ignore[attr-defined]
+            if count != length or self._state() != self.state:
+                name = getattr(self.file, "name", "the model")
+                raise InvalidModel(f"{name!r} was changed while a session read weights from it; make a new session")
+        array.flags.writeable = False
+        return array
+
+
+@dataclass(frozen=True)
+class Payload:
+    """Some bytes of a file."""
+
+    source: _Source
+    offset: int
+    length: int
+
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self) -> np.ndarray:
+        """As an array of bytes of their own.
+
+        Raises:
+            InvalidModel: if the file is not what it was when it was opened.
+        """
+        return self.source.read(self.offset, self.length)
+
+
+def lift(file: BinaryIO, size: int) -> tuple[bytes, dict[str, Payload]] | None:
     """The model in `file` without its large payloads, and these by the location that their tensors now name.
 
     Args:
-        file: at its beginning; read to its end, or to where it turns out to be malformed.
+        file: at its beginning; kept open as long as there are payloads.
         size: of the file in bytes.
 
     Returns:
@@ -43,6 +96,8 @@ def lift(file: BinaryIO, size: int) -> tuple[bytes, dict[str, np.ndarray]] | Non
         light = b"".join(_model(reader))
     except (_Malformed, OSError):
         return None
+    if reader.payloads:
+        weakref.finalize(reader.source, file.close)
     return light, reader.payloads
 
 
@@ -53,7 +108,8 @@ class _Reader:
         self.file = file
         self.size = size
         self.position = 0
-        self.payloads: dict[str, np.ndarray] = {}
+        self.source = _Source(file)
+        self.payloads: dict[str, Payload] = {}
 
     def take(self, count: int) -> bytes:
         content = self.file.read(count) if 0 <= count <= self.size - self.position else b""
@@ -72,16 +128,13 @@ class _Reader:
         raise _Malformed
 
     def payload(self, count: int) -> str:
-        """Reads `count` bytes into an array of their own; returns the name they are kept under."""
+        """Passes over `count` bytes; returns the name they are kept under."""
         if count > self.size - self.position:
             raise _Malformed
-        array = np.empty(count, np.uint8)
-        if self.file.readinto(array.data) != count:  # type: ignore[attr-defined]
-            raise _Malformed
-        self.position += count
-        array.flags.writeable = False
         location = f"\0{len(self.payloads)}"
-        self.payloads[location] = array
+        self.payloads[location] = Payload(self.source, self.position, count)
+        self.position += count
+        self.file.seek(self.position)
         return location
 
     def fields(self, end: int) -> Iterator[tuple[int, int | None, bytes]]:

@@ -16,7 +16,8 @@ import numpy as np
 import onnx_ir as ir
 
 from ..builder import Builder, attributes
-from ..inference import constant, value_type
+from ..inference import constant, is_constant, value_type
+from ..lazy import lazy
 
 Affine = tuple[np.ndarray, np.ndarray]
 """Scale and shift, one number per channel each, in float64."""
@@ -51,7 +52,7 @@ def _source(node: ir.Node) -> ir.Value | None:
     if node.op_type == "BatchNormalization":
         return node.inputs[0]
     if node.op_type in ("Mul", "Add") and _is_modern(node):
-        return next((v for v in node.inputs if v is not None and constant(v) is None), None)
+        return next((v for v in node.inputs if v is not None and not is_constant(v)), None)
     return None
 
 
@@ -103,15 +104,24 @@ def _into_transposed(build: Builder, node: ir.Node, scale: np.ndarray, shift: np
 
 
 def _into_weights(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.ndarray, axis: int) -> bool:
-    kernel = constant(node.inputs[1])
-    has_bias = len(node.inputs) > 2 and node.inputs[2] is not None
-    bias = constant(node.inputs[2]) if has_bias else np.zeros(len(scale))
-    if kernel is None or bias is None or kernel.shape[axis] != len(scale):
+    kernel, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    if not is_constant(kernel) or (bias is not None and not is_constant(bias)):
         return False
-    along = [1] * kernel.ndim
+    assert kernel is not None
+    tensor = kernel.const_value
+    assert tensor is not None
+    dtype, shape = tensor.dtype.numpy(), tensor.shape.numpy()
+    if shape[axis] != len(scale):
+        return False
+    along = [1] * len(shape)
     along[axis] = -1
-    _set(build, node, 1, kernel * scale.reshape(along), kernel.dtype)
-    _set(build, node, 2, bias * scale + shift, kernel.dtype)
+
+    def scaled() -> np.ndarray:
+        return (tensor.numpy() * scale.reshape(along)).astype(dtype)
+
+    old = constant(bias)
+    _set(build, node, 1, lazy(scaled, tensor.dtype, tensor.shape, None))
+    _set(build, node, 2, ir.tensor(((0 if old is None else old) * scale + shift).astype(dtype)))
     return True
 
 
@@ -121,18 +131,18 @@ def _into_normalization(build: Builder, node: ir.Node, scale: np.ndarray, shift:
     gamma, beta = constant(node.inputs[1]), constant(node.inputs[2])
     assert gamma is not None
     assert beta is not None
-    _set(build, node, 1, gamma * scale, gamma.dtype)
-    _set(build, node, 2, beta * scale + shift, beta.dtype)
+    _set(build, node, 1, ir.tensor((gamma * scale).astype(gamma.dtype)))
+    _set(build, node, 2, ir.tensor((beta * scale + shift).astype(beta.dtype)))
     return True
 
 
-def _set(build: Builder, node: ir.Node, index: int, array: np.ndarray, dtype: np.dtype) -> None:
+def _set(build: Builder, node: ir.Node, index: int, tensor: ir.TensorProtocol) -> None:
     """Replaces a constant input, under the old name if nobody else reads it."""
     old = node.inputs[index] if index < len(node.inputs) else None
     name = build.unique((old.name if old is not None else None) or f"{node.name}/bias")
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
-    node.replace_input_with(index, build.initializer(array.astype(dtype), name))
+    node.replace_input_with(index, build.initializer(tensor, name))
 
 
 _ABSORBERS: dict[str, Callable[[Builder, ir.Node, np.ndarray, np.ndarray], bool]] = {

@@ -3,23 +3,32 @@
 Case 1: every input of a node is constant — its outputs become initializers.
 Case 2: a node only looks at the shape of its input (`Shape`, `Size`), and that shape is known — likewise.
 Case 3: neither — the node's output types are inferred from what is known by now.
+
+What a DequantizeLinear was made of stays known: see `inference.dequantised`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
 
 from ..builder import attributes
+from ..dtypes import onnx_dtype
 from ..errors import InvalidGraph, StriateError
-from ..inference import annotate, constant
+from ..inference import FOLDED, annotate, constant, dequantised, is_constant
+from ..lazy import lazy
 from ..ops import registry
 from ..subgraphs import graphs_of
 
 MAX_FOLDED_BYTES = 1 << 31
 """Constants made by one run of this pass take at most this much memory; nodes beyond it stay nodes."""
+
+KEPT_BYTES = 1 << 20
+"""Larger results are not kept."""
 
 MAX_ELEMENTS = 1 << 58
 """NumPy does not even describe larger arrays; no input has as many."""
@@ -39,7 +48,9 @@ def run(model: ir.Model) -> bool:
         if operator is None or inputs is None or size is None or size > budget:
             continue
         budget -= size
-        _replace(model.graph, node, _evaluate(node, operator, inputs))
+        _replace(
+            model.graph, node, _evaluate(node, operator, inputs), None if operator.inert else _again(node, operator)
+        )
         changed = True
     return changed
 
@@ -60,10 +71,9 @@ def _known_inputs(node: ir.Node, operator: registry.Operator) -> list[np.ndarray
         if math.prod(d for d in source.shape.numpy() if d) > MAX_ELEMENTS:
             return None
         return [np.broadcast_to(np.zeros((), source.dtype.numpy()), source.shape.numpy())]
-    arrays = [constant(value) for value in node.inputs]
-    if any(a is None and v is not None for a, v in zip(arrays, node.inputs, strict=True)):
+    if not all(value is None or is_constant(value) for value in node.inputs):
         return None
-    return arrays
+    return [constant(value) for value in node.inputs]
 
 
 def _output_bytes(node: ir.Node) -> int | None:
@@ -89,14 +99,37 @@ def _evaluate(node: ir.Node, operator: registry.Operator, inputs: list[np.ndarra
     return result if isinstance(result, tuple) else (result,)
 
 
-def _replace(graph: ir.Graph, node: ir.Node, arrays: tuple[np.ndarray, ...]) -> None:
-    for value, array in zip(node.outputs, arrays, strict=False):
+def _again(node: ir.Node, operator: registry.Operator) -> Callable[[int], np.ndarray]:
+    """Output i of a node of constant inputs, computed anew; the node itself may be gone by then."""
+    tensors = [None if v is None else v.const_value for v in node.inputs]
+    keywords = operator.bind(attributes(node)) | ({"n_outputs": len(node.outputs)} if operator.takes_n_outputs else {})
+
+    def compute(i: int) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            result = operator.kernel(np, *(None if t is None else t.numpy() for t in tensors), **keywords)
+        array = result[i] if isinstance(result, tuple) else result
+        return np.ascontiguousarray(array).reshape(array.shape)
+
+    return compute
+
+
+def _replace(
+    graph: ir.Graph, node: ir.Node, arrays: tuple[np.ndarray, ...], again: Callable[[int], np.ndarray] | None
+) -> None:
+    """Initializers for the outputs; a large one is computed again when it is needed, rather than kept."""
+    for i, (value, array) in enumerate(zip(node.outputs, arrays, strict=False)):
         name = value.name
         if not name:  # an optional output that nobody asked for
             continue
-        value.name = None
-        tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+        value.name, origin = None, dequantised(value)
+        if array.dtype != object and array.nbytes > KEPT_BYTES and again is not None:
+            kind = ir.DataType(onnx_dtype(array.dtype))
+            tensor: ir.TensorProtocol = lazy(partial(again, i), kind, ir.Shape(array.shape), name)
+        else:
+            tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         folded = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
+        if origin is not None:
+            folded.meta[FOLDED] = origin
         graph.register_initializer(folded)
         value.replace_all_uses_with(folded, replace_graph_outputs=True)
     graph.remove(node, safe=True)

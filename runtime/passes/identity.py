@@ -24,14 +24,20 @@ def run(model: ir.Model) -> bool:
     """Removes the nodes described above."""
     changed = False
     for node in list(model.graph):
-        superfluous = _TABLE.get((node.domain, node.op_type))
-        if not superfluous or not node.inputs or node.inputs[0] is None or node.outputs[0].is_graph_output():
-            continue
-        if superfluous(node):
+        if changes_nothing(node):
+            assert node.inputs[0] is not None
             node.outputs[0].replace_all_uses_with(node.inputs[0])
             model.graph.remove(node, safe=True)
             changed = True
     return changed
+
+
+def changes_nothing(node: ir.Node) -> bool:
+    """Whether `run` would remove a node."""
+    superfluous = _TABLE.get((node.domain, node.op_type))
+    if not superfluous or not node.inputs or node.inputs[0] is None or node.outputs[0].is_graph_output():
+        return False
+    return superfluous(node)
 
 
 def _always(node: ir.Node) -> bool:

@@ -15,12 +15,14 @@ import numpy as np
 import onnx_ir as ir
 
 from ...dtypes import numpy_dtype
+from .constants import Constants
 from .host import host
 from .kernels.copies import Side, copy_box
 from .kernels.frames import frame_step, framed
 from .kernels.reorder import from_blocked, to_blocked
-from .layouts import Blocked, Layout, Plain
-from .program import ALIGNMENT, Program, Step, aligned
+from .kernels.reorder_bytes import bytes_from_blocked, bytes_to_blocked
+from .layouts import BYTES, FLOAT32, Blocked, Layout, Plain
+from .program import ALIGNMENT, Program, Step
 from .settings import Settings
 
 __all__ = ["Assembly", "Kind", "Op", "Stretch"]
@@ -45,6 +47,10 @@ class Op(Protocol):
     def frame(self, index: int) -> Frame:
         """top, left, bottom, right: what it needs around the planes of a blocked input; by default nothing."""
         return NO_FRAME
+
+    def zero(self, index: int) -> int:
+        """The byte that this frame is to hold if the input is one of bytes."""
+        return 0
 
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes in a node that reads the output, and perhaps `other`, if it can; by default it cannot."""
@@ -87,10 +93,12 @@ class Assembly:
         self._kinds: dict[ir.Value, Kind] = dict.fromkeys(self.given, "plain")
         self._reads: list[Sequence[Kind]] = []
         self._frames: dict[ir.Value, Frame] = {}
+        self._zeros: dict[ir.Value, int] = {}
         self._have: dict[tuple[ir.Value, Kind], tuple[int, Layout]] = {}
         self._places: dict[int, _Place] = {}
         self._alias: dict[int, int] = {}
         self._constants: dict[int, np.ndarray] = {}
+        self._memory = Constants()
         self._count = 0
         self._nodes: tuple[str, ...] = ()
         self.outside: dict[ir.Value, int] = {}
@@ -115,8 +123,11 @@ class Assembly:
         self._have[value, kind] = slot, layout
         return slot, layout
 
-    def alias(self, value: ir.Value, source: int) -> None:
-        """`value` is what lies in slot `source`, under its own plain shape."""
+    def alias(self, value: ir.Value, source: int, kind: Kind = "plain") -> None:
+        """`value` is what lies in slot `source`, under its own shape."""
+        if kind == "blocked":
+            self._have[value, kind] = source, self.layout(value, kind)
+            return
         if value in self.wanted and value not in self.results:
             target, layout = self.write(value)
             self.add(_copy(source, target, layout.nbytes))
@@ -126,7 +137,8 @@ class Assembly:
     def layout(self, value: ir.Value, kind: Kind) -> Layout:
         """What a value looks like in the given kind."""
         if kind == "blocked":
-            return picture(value, self.lanes).framed(*self._frames.get(value, NO_FRAME))
+            made = picture(value, self.lanes).framed(*self._frames.get(value, NO_FRAME))
+            return replace(made, fill=self._zeros.get(value, 0))
         assert value.dtype is not None
         return Plain(dims(value), numpy_dtype(value.dtype.value))
 
@@ -136,11 +148,9 @@ class Assembly:
             self.add(frame_step(layout, slot))
 
     def constant(self, array: np.ndarray) -> int:
-        """A slot that holds the array for ever."""
+        """A slot that holds the array for ever; it must not be changed afterwards."""
         slot = self._new()
-        kept = aligned(array.nbytes)
-        kept[:] = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        self._constants[slot] = kept
+        self._constants[slot] = self._memory.keep(array)
         return slot
 
     def scratch(self, nbytes: int) -> int:
@@ -167,6 +177,8 @@ class Assembly:
                 if kind == "blocked":
                     known = self._frames.get(value, NO_FRAME)
                     self._frames[value] = tuple(map(max, known, op.frame(i)))  # type: ignore[assignment]
+                    if op.frame(i) != NO_FRAME:
+                        self._zeros[value] = op.zero(i)
         for value in self.given:
             slot = self.outside[value] = self._new()
             self._have[value, "plain"] = slot, self.layout(value, "plain")
@@ -188,7 +200,7 @@ class Assembly:
         self.results[value] = self._new()
         slot, layout = self._have.get((value, "plain")) or self._have[value, "blocked"]
         if isinstance(layout, Blocked):
-            self.add(from_blocked(layout, slot, self.results[value]))
+            self.add(_to_plain(layout, self.layout(value, "plain"), slot, self.results[value]))
         else:
             self.add(_copy(slot, self.results[value], layout.nbytes))
 
@@ -197,10 +209,13 @@ class Assembly:
         made = self.scratch(target.nbytes)
         if isinstance(layout, Plain):
             assert isinstance(target, Blocked)
-            self.zero_frame(made, target)
-            self.add(to_blocked(layout, target, slot, made))
+            if target.dtype == BYTES:
+                self.add(bytes_to_blocked(layout, target, slot, made))
+            else:
+                self.zero_frame(made, target)
+                self.add(to_blocked(layout, target, slot, made))
         else:
-            self.add(from_blocked(layout, slot, made))
+            self.add(_to_plain(layout, target, slot, made))
         return made, target
 
     def _new(self) -> int:
@@ -225,12 +240,6 @@ class Assembly:
             live.append(place)
             top = max(top, place.offset + place.nbytes)
         places = {slot: p.offset for slot, p in self._places.items()}
-        block = aligned(sum(-(-a.nbytes // ALIGNMENT) * ALIGNMENT for a in self._constants.values()))
-        at = 0
-        for slot, array in self._constants.items():
-            block[at : at + array.nbytes] = array
-            self._constants[slot] = block[at : at + array.nbytes]
-            at += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
         outside = [*(self.outside[v] for v in self.given), *(self.results[v] for v in self.wanted)]
         return Program(self.steps, self._constants, places, top, self._count, outside)
 
@@ -239,6 +248,12 @@ def _copy(source: int, target: int, nbytes: int) -> Step:
     """Bytes from one slot to another."""
     run = Side(1, 0, (1,))
     return copy_box(run, run, (nbytes,), source, target)[0]
+
+
+def _to_plain(x: Blocked, y: Layout, x_slot: int, y_slot: int) -> Step:
+    """The step from blocks to plain memory."""
+    assert isinstance(y, Plain)
+    return bytes_from_blocked(x, y, x_slot, y_slot) if x.dtype == BYTES else from_blocked(x, x_slot, y_slot)
 
 
 def _computed(op: Op, ends: set[ir.Value]) -> tuple[str, ...]:
@@ -261,14 +276,15 @@ def dims(value: ir.Value) -> tuple[int, ...]:
 
 
 def picture(value: ir.Value, lanes: int) -> Blocked:
-    """A value [N, C, H, W], or [N, C, W] as one of height 1, in blocks, without a frame."""
-    return Blocked(pictured(dims(value)), lanes)
+    """A value [N, C, H, W], or [N, C, W] and [N, C] as one of height (and width) 1, in blocks, without a frame."""
+    small = value.dtype in (ir.DataType.UINT8, ir.DataType.INT8)
+    return Blocked(pictured(dims(value)), lanes, dtype=BYTES if small else FLOAT32)
 
 
 def pictured(shape: Sequence[int]) -> tuple[int, int, int, int]:
-    """The shape of a picture; lines [N, C, W] have height 1."""
+    """The shape of a picture; lines [N, C, W] have height 1, points [N, C] width 1 too."""
     n, c, *size = shape
-    h, w = (1, *size)[-2:]
+    h, w = (1, 1, *size)[-2:]
     return n, c, h, w
 
 

@@ -354,6 +354,10 @@ class Function:
     def lane(self, a: Value, index: int) -> Value:
         return self.emit(a.type.scalar, f"extractelement {a.type} {a.text}, i64 {index}")
 
+    def some(self, a: Value) -> Value:
+        """Is any lane of a mask true?"""
+        return self.bitcast(a, Type(f"i{a.type.lanes}", 0)).equals(0) ^ 1 if a.type.lanes else a
+
     def shuffle(self, a: Value, b: Value, order: Sequence[int]) -> Value:
         """Lanes of `a` (0 …) and `b` (behind them) in the given order."""
         mask = ", ".join(f"i32 {i}" for i in order)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 FLOAT32 = np.dtype(np.float32)
+BYTES = np.dtype(np.uint8)
 
 __all__ = ["Blocked", "Layout", "Plain"]
 

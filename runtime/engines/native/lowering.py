@@ -11,15 +11,14 @@ import onnx_ir as ir
 from ...ops.registry import Operator
 from ...plan import DIRECT, OPERATOR
 from .assembly import Assembly, Op, Stretch
-from .operators import ops_of
-from .operators.movement import shuffled
+from .operators import PATTERNS, ops_of
 from .settings import Settings
 
 __all__ = ["DOMAIN", "lower"]
 
 DOMAIN = "striate.native"
 
-WORTH = ("Conv", "Gemm", "MatMul")
+WORTH = ("Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv")
 """A stretch must hold one of these."""
 
 
@@ -68,36 +67,42 @@ def _replace(graph: ir.Graph, nodes: list[ir.Node], settings: Settings) -> None:
         name, old.name = old.name, None
         new.name, new.type, new.shape = name, old.type, old.shape
         old.replace_all_uses_with(new, replace_graph_outputs=True)
-    graph.remove(list(reversed(nodes)), safe=False)
+    graph.remove(list(reversed(nodes)), safe=True)
 
 
 def _merged(nodes: list[ir.Node], wanted: set[ir.Value]) -> list[Op]:
-    """The ops of some nodes, activations and additions taken into the convolutions before them."""
+    """The ops of some nodes: by pattern, taken into the op before them, or alone; none that nobody reads."""
     ops: list[Op] = []
     producer: dict[ir.Value, int] = {}
-    done: set[ir.Node] = set()
+    found = _patterns(nodes, wanted)
     for node in nodes:
-        if node in done or _merge(node, ops, producer, wanted):
+        if node not in found and _merge(node, ops, producer, wanted):
             continue
-        op, absorbed = _shuffle(node, wanted)
-        done |= absorbed
-        for made in [op] if op is not None else ops_of(node):
+        for made in found[node] if node in found else ops_of(node):
             producer[made.output] = len(ops)
             ops.append(made)
-    return ops
+    read = set(wanted)
+    kept = []
+    for op in reversed(ops):
+        if op.output in read:
+            read.update(op.inputs)
+            kept.append(op)
+    return kept[::-1]
 
 
-def _shuffle(node: ir.Node, wanted: set[ir.Value]) -> tuple[Op | None, set[ir.Node]]:
-    """The shuffle of channels that begins with a node, and the nodes that it is beside this one."""
-    chain = [node]
-    for name in ("Transpose", "Reshape"):
-        uses = tuple(chain[-1].outputs[0].uses())
-        follower = uses[0].node if len(uses) == 1 and chain[-1].outputs[0] not in wanted else None
-        if chain[0].op_type != "Reshape" or follower is None or follower.op_type != name:
-            return None, set()
-        chain.append(follower)
-    found = shuffled(*chain)
-    return found, set(chain[1:]) if found is not None else set()
+def _patterns(nodes: list[ir.Node], wanted: set[ir.Value]) -> dict[ir.Node, list[Op]]:
+    """Nodes that are one op together, each with the ops that stand in its place: the last one with that op."""
+    found: dict[ir.Node, list[Op]] = {}
+    taken = set(wanted)
+    for node in nodes:
+        matches = (pattern(node, taken) for pattern in PATTERNS if node not in found)
+        match = next((m for m in matches if m is not None), None)
+        if match is not None:
+            op, together = match[0], (node, *match[1])
+            found |= {each: [] for each in together}
+            found[together[-1]] = [op]
+            taken.update(v for each in together for v in each.inputs if v is not None)
+    return found
 
 
 def _merge(node: ir.Node, ops: list[Op], producer: dict[ir.Value, int], wanted: set[ir.Value]) -> bool:

@@ -10,7 +10,7 @@
 
 The taps make input channels, rows and columns of the kernel one loop for every layout of x. If the weights of a unit
 are too many for the cache, the taps are divided, and all tiles of the chunk are passed for each part, with the sums
-waiting in y.
+waiting in y. Long sums are made of shorter ones, since the error of a sum grows with the number of its terms.
 """
 
 from __future__ import annotations
@@ -36,7 +36,20 @@ which it writes (low … stop − 1), those that are not its own as zeros."""
 FIELDS = (
     *("x", "weights", "bias", "table", "y", "residual"),
     *("units", "unit_every", "unit_count", "image_every", "image_count", "chunk_every", "chunk_count"),
-    *("column_chunks", "chunk_rows", "chunk_columns", "height", "width", "taps", "taps_together", "run", "ahead", "ahead_every", "ahead_count"),
+    *(
+        "column_chunks",
+        "chunk_rows",
+        "chunk_columns",
+        "height",
+        "width",
+        "taps",
+        "taps_together",
+        "chain",
+        "run",
+        "ahead",
+        "ahead_every",
+        "ahead_count",
+    ),
     *("x_origin", "x_image", "x_row", "y_origin", "y_image", "y_plane", "y_row"),
     *("residual_origin", "residual_image", "residual_plane", "residual_row"),
 )
@@ -53,6 +66,7 @@ class Direct:
         column_step, row_step: bytes of x from one position of a tile to the next.
         single: every tap is one number, `run` is 1.
         divided: the taps are passed in parts.
+        chained: sums are made of shorter ones.
         lanes_written: all lanes of a block; all, those beyond the last channel as zeros; or only those of the group.
         framed: y has a frame.
     """
@@ -63,6 +77,7 @@ class Direct:
     row_step: int
     single: bool
     divided: bool
+    chained: bool
     lanes_written: Literal["all", "zeros", "own"]
     framed: bool
     epilogue: Epilogue
@@ -72,7 +87,9 @@ class Direct:
         t = self.tiling
         tile = f"{t.blocks}x{t.rows}x{t.columns}_{t.last_rows}x{t.last_columns}"
         flags = "".join(
-            letter for letter, on in zip("sdf", (self.single, self.divided, self.framed), strict=True) if on
+            letter
+            for letter, on in zip("sdcf", (self.single, self.divided, self.chained, self.framed), strict=True)
+            if on
         )
         return (
             f"conv{self.lanes}_{tile}_{self.column_step}_{self.row_step}_{flags}_{self.lanes_written}"
@@ -179,14 +196,38 @@ class _Emitter:
         x = self.x + (i * n["x_row"] + j * spec.column_step)
         offsets = [r * spec.row_step + c * spec.column_step for r, c in places]
         w = f.variable(self.w.type, self.w + tap * n["run"] * (blocks * self.kind.size))
-        with f.range(tap, stop) as k:
+        if spec.chained:
+            self._in_chains(sums, tap, stop, lambda first, end: self._taps(sums, x, w, offsets, first, end))
+        else:
+            self._taps(sums, x, w, offsets, tap, stop)
+        self._finish(sums, y, i, j, stop)
+
+    def _taps(self, sums: dict, x: Value, w: Variable, offsets: list[int], first: Value, stop: Value) -> None:
+        """The products of some taps, added to the sums."""
+        f = self.f
+        with f.range(first, stop) as k:
             window = x + f.load(INT, self.taps + k * 8)
-            if spec.single:
+            if self.spec.single:
                 self._multiply(sums, window, w, offsets)
             else:
-                with f.range(n["run"]) as c:
+                with f.range(self.number["run"]) as c:
                     self._multiply(sums, window + c * 4, w, offsets)
-        self._finish(sums, y, i, j, stop)
+
+    def _in_chains(self, sums: dict, tap: Value, stop: Value, add: Callable[[Value, Value], None]) -> None:
+        """Sums of sums: those of `chain` taps begin at 0, and are added to what waits in memory."""
+        f, size, chain = self.f, self.kind.size, self.number["chain"]
+        memory = f.scratch(len(sums) * size)
+        waiting = {key: memory + i * size for i, key in enumerate(sums)}
+        for key, total in sums.items():
+            f.store(total.get(), waiting[key], align=size)
+        with f.range(tap, stop, chain) as first:
+            for total in sums.values():
+                total.set(0.0)
+            add(first, f.minimum(first + chain, stop))
+            for key, total in sums.items():
+                f.store(f.load(self.kind, waiting[key], align=size) + total.get(), waiting[key], align=size)
+        for key, total in sums.items():
+            total.set(f.load(self.kind, waiting[key], align=size))
 
     def _multiply(self, sums: dict, x: Value, w: Variable, offsets: list[int]) -> None:
         """One number under each position, times one vector of weights of each block."""

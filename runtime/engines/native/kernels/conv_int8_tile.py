@@ -22,7 +22,7 @@ from ..emit import BYTE, FLOAT, INT, INT32, Function, Type, Value, Variable, vec
 from ..program import Kernel
 from .conv_tiles import Tiling
 from .frames import FRAME_FIELDS, zero_frame
-from .requantise import TARGET_FIELDS, clamped, float_number, low_bytes, nearest
+from .requantise import TARGET_FIELDS, clamped, float_number, low_bytes, nearest, unsigned
 
 __all__ = ["DEPTH", "Dot", "Integer", "kernel"]
 
@@ -172,7 +172,7 @@ class _Emitter:
         if self.spec.dot == "quads":
             return f.splat(f.load(INT32, at, align=4), lanes)
         pairs = f.splat(f.load(SHORT, at, align=2), lanes)
-        return _unsigned(f, f.bitcast(pairs, vector(BYTE, 2 * lanes)))
+        return unsigned(f, f.bitcast(pairs, vector(BYTE, 2 * lanes)))
 
     def _dot(self, total: Value, x: Value, w: Value) -> Value:
         """total + Σ x · w over the channels of each lane's group."""
@@ -214,12 +214,6 @@ class _Emitter:
             inner = f.call("llvm.rint", clamped(f, v, bound["inner_low"], bound["inner_high"]))
             byte = f.load(vector(BYTE, self.spec.lanes), other, align=self.spec.lanes)
             ratio, offset, inner_ratio = (f.value(bound[n], v.type) for n in ("ratio", "offset", "inner_ratio"))
-            more = f.fma(f.convert(_unsigned(f, byte), FLOAT), ratio, offset)
+            more = f.fma(f.convert(unsigned(f, byte), FLOAT), ratio, offset)
             v = f.fma(inner, inner_ratio, more)
         return nearest(f, clamped(f, v, bound["low"], bound["high"]))
-
-
-def _unsigned(f: Function, x: Value) -> Value:
-    """Bytes from 0 to 255 as int32."""
-    kind = vector(INT32, x.type.lanes or 1)
-    return f.emit(kind, f"zext {x.type} {x.text} to {kind}")

@@ -19,6 +19,10 @@ TASK_FLOPS = 1_500_000
 """Of one task at least, some ten microseconds."""
 MOST_TASKS = 64
 """Enough for an even division among many threads."""
+CHAIN, SHORT_CHAIN = 256, 80
+"""So many products make a sum of their own; the fewer, the smaller the error, the more there is to add up."""
+FEW_SUMS, FEW_FLOPS = 8, 4_000_000
+"""Of a tile, of an image: below, chains are short. There NumPy adds up in many parts too, and time is spent elsewhere."""
 
 
 def rows_apart(problem: Convolution, residual: Blocked | None) -> bool:
@@ -58,6 +62,8 @@ def _step(
     together = -(-steps.taps // sweeps)
     divided = together < steps.taps and not own_lanes(problem) and height * width > tiling.rows * tiling.columns
     x_row = problem.strides[0] * source.row
+    small = tiling.rows * tiling.columns * tiling.blocks <= FEW_SUMS or flops < FEW_FLOPS * images
+    chain = SHORT_CHAIN if small else CHAIN
     spec = Direct(
         lanes=y.lanes,
         tiling=tiling,
@@ -65,6 +71,7 @@ def _step(
         row_step=x_row if tiling.rows > 1 else 0,
         single=steps.run == 1,
         divided=divided,
+        chained=steps.taps * steps.run > 2 * chain,
         lanes_written="own" if own_lanes(problem) else "zeros" if channels % y.lanes else "all",
         framed=framed(y),
         epilogue=epilogue,
@@ -86,6 +93,7 @@ def _step(
         "width": width,
         "taps": steps.taps,
         "taps_together": together,
+        "chain": max(1, chain // steps.run),
         "run": steps.run,
         **_ahead(part, steps.taps * steps.run, chunk_rows * chunk_columns, y.lanes),
         "x_origin": start,

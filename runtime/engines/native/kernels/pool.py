@@ -113,7 +113,7 @@ def _inner(a: dict[str, int]) -> tuple[int, int]:
 
 @cache
 def _windows(kind: str, lanes: int, include_pad: bool, form: _Near | str) -> Kernel:
-    shape = f"{form.rows}x{form.columns}s{form.stride}" if isinstance(form, _Near) else form
+    shape = f"near_{form.rows}x{form.columns}s{form.stride}" if isinstance(form, _Near) else form
     f = Function(f"{kind}_pool_{shape}_{lanes}{'_padded' if include_pad else ''}", _FIELDS)
     first = f.task * f.number("group")
     with f.range(first, f.minimum(first + f.number("group"), f.number("units"))) as unit:

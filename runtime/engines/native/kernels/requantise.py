@@ -14,16 +14,19 @@ from math import inf
 import numpy as np
 
 from ..emit import BYTE, FLOAT, INT32, Function, Operand, Value, vector
+from ..layouts import Plain
 
 __all__ = [
     "TARGET_FIELDS",
     "Scale",
     "clamped",
+    "flip_of",
     "float_bits",
     "float_number",
     "low_bytes",
     "nearest",
     "target_arguments",
+    "unsigned",
 ]
 
 TARGET_FIELDS = ("low", "high", "zero")
@@ -58,6 +61,17 @@ def target_arguments(target: Scale, lower: float = -inf, upper: float = inf) -> 
     """For `TARGET_FIELDS`."""
     low, high = target.bounds(lower, upper)
     return {"low": float_bits(low), "high": float_bits(high), "zero": target.zero}
+
+
+def flip_of(layout: Plain) -> int:
+    """What turns plain bytes into blocked ones and back, by exclusive or."""
+    return 128 if layout.dtype == np.int8 else 0
+
+
+def unsigned(f: Function, x: Value) -> Value:
+    """Bytes from 0 to 255 as int32."""
+    kind = vector(INT32, x.type.lanes or 1)
+    return f.emit(kind, f"zext {x.type} {x.text} to {kind}")
 
 
 def clamped(f: Function, x: Value, low: Operand, high: Operand) -> Value:

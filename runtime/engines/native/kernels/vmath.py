@@ -86,7 +86,11 @@ _ROUNDER = 12582912.0
 """1.5·2²³: added to a number, it leaves the nearest integer in the lowest bits."""
 _ROOM = 64
 """Results that may be below the normal range are made 2⁶⁴ times too large first, so that they are rounded once."""
+_LONG = 9
+"""Coefficients of a polynomial."""
 _TINY, _LEAST_NORMAL = -110.0, 1.1754943508222875e-38
+_MODERATE = 86.0
+"""Of exponents so large eˣ is a normal number."""
 _HALF_ROOT_BITS = 0x3F3504F3
 """√½, and below the same in float64."""
 _HALF_ROOT_BITS_64 = 0x3FE6A09E667F3BCD
@@ -146,10 +150,21 @@ def copysign(f: Function, size: Value, sign: Value) -> Value:
 
 
 def polynomial(f: Function, x: Value, coefficients: Sequence[float]) -> Value:
-    """Σ coefficients[i]·xⁱ by Horner's rule."""
-    y = f.value(coefficients[-1], x.type)
-    for c in coefficients[-2::-1]:
-        y = f.fma(y, x, f.value(c, x.type))
+    """Σ coefficients[i]·xⁱ by Horner's rule; long ones as pairs c + d·x, by this rule in x², which waits half as long.
+
+    Short ones have other work beside them, and would only become longer.
+    """
+    n = 2 if len(coefficients) >= _LONG else 1
+    terms = [
+        _horner(f, x, [f.value(c, x.type) for c in coefficients[i : i + n]]) for i in range(0, len(coefficients), n)
+    ]
+    return _horner(f, x * x if n == 2 else x, terms)
+
+
+def _horner(f: Function, x: Value, terms: Sequence[Value]) -> Value:
+    y = terms[-1]
+    for term in terms[-2::-1]:
+        y = f.fma(y, x, term)
     return y
 
 
@@ -161,11 +176,14 @@ def _reduced(f: Function, x: Value, extra: int = 0) -> tuple[Value, Value]:
     """x = n·ln 2 + r: (r, 2^(n + extra))."""
     rounder = _ROUNDER + 127 + extra
     shifted = f.fma(x, f.value(1 / math.log(2.0), x.type), f.value(rounder, x.type))
-    n = shifted - rounder
-    r = f.fma(n, f.value(-_LN2_HIGH, x.type), x)
-    r = f.fma(n, f.value(-_LN2_LOW, x.type), r)
     bits = f.binary("shl", f.bitcast(shifted, _like(x, INT32)), 23)
-    return r, f.bitcast(bits, x.type)
+    return _rest(f, x, shifted - rounder), f.bitcast(bits, x.type)
+
+
+def _rest(f: Function, x: Value, n: Value) -> Value:
+    """x − n·ln 2"""
+    r = f.fma(n, f.value(-_LN2_HIGH, x.type), x)
+    return f.fma(n, f.value(-_LN2_LOW, x.type), r)
 
 
 def _exp_of_rest(f: Function, r: Value) -> Value:
@@ -183,10 +201,10 @@ def _split(f: Function, x: Value, high: int, bits: int, integer: Type) -> tuple[
 
 def _wide_exp2(f: Function, z: Value) -> Value:
     """2ᶻ in float64 for |z| ≤ 1000, exact to 29 bits."""
-    rounder = 1.5 * 2.0**52
+    rounder = 1.5 * 2.0**52 + 1023
     shifted = z + rounder
     power = polynomial(f, z - (shifted - rounder), _EXP2)
-    bits = f.binary("shl", f.bitcast(shifted, _like(z, INT)) + 1023, 52)
+    bits = f.binary("shl", f.bitcast(shifted, _like(z, INT)), 52)
     return power * f.bitcast(bits, z.type)
 
 
@@ -211,7 +229,21 @@ def _log1p_term(f: Function, r: Value, e: Value) -> Value:
 
 @_strict
 def exp(f: Function, x: Value) -> Value:
-    """eˣ, within 1.1 ULP."""
+    """eˣ, within 1.1 ULP.
+
+    Where all of |x| is moderate, the exponent is put to the bits of the rest; both ways give the same there.
+    """
+    shifted = f.fma(x, f.value(1 / math.log(2.0), x.type), f.value(_ROUNDER, x.type))
+    rest = _exp_of_rest(f, _rest(f, x, shifted - _ROUNDER))
+    kind = _like(x, INT32)
+    bits = f.bitcast(rest, kind) + f.binary("shl", f.bitcast(shifted, kind), 23)
+    result = f.variable(x.type, f.bitcast(bits, x.type))
+    with f.when(f.some((fabs(f, x) < _MODERATE) ^ 1)):
+        result.set(_exp_of_any(f, x))
+    return result.get()
+
+
+def _exp_of_any(f: Function, x: Value) -> Value:
     bounded = at_least(f, at_most(f, x, 89.0), _TINY)
     small = bounded < 0.0
     r, power = _reduced(f, bounded)

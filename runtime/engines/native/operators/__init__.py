@@ -2,20 +2,21 @@
 
 `ops_of(node)` gives `Op`s (see `assembly`), one for each output, or none. The table `OPERATORS` maps the name of an
 operator to the function that looks at a node; it says no by returning None, whatever the reason: the node then stays
-with the arrays engine. An `Op` whose value has a single reader may take that reader in: `merge`.
+with the arrays engine. An `Op` whose value has a single reader may take that reader in: `merge`. `PATTERNS` know ops
+that are several nodes from the start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
 from ..assembly import Op, dims
 from ..kernels.operators import OPERATORS as ELEMENTWISE
-from . import boxes, convolution, elementwise, movement, pictures, products, rows, scaling
+from . import boxes, elementwise, movement, pictures, products, quantized, rows, scaling, volumes
 
-__all__ = ["OPERATORS", "ops_of"]
+__all__ = ["OPERATORS", "PATTERNS", "ops_of"]
 
 
 def ops_of(node: ir.Node) -> list[Op]:
@@ -40,7 +41,8 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     "Gemm": products.product,
     "MatMul": products.product,
     "LRN": pictures.response,
-    "Conv": convolution.convolution,
+    "Conv": volumes.any_convolution,
+    "ConvTranspose": volumes.transposed_convolution,
     "MaxPool": pictures.pooling,
     "AveragePool": pictures.pooling,
     "GlobalAveragePool": pictures.global_pooling,
@@ -63,4 +65,14 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     "LayerNormalization": rows.layer_normalization,
     "RMSNormalization": rows.layer_normalization,
     **dict.fromkeys(rows.REDUCTIONS, rows.reduction),
+    "QuantizeLinear": quantized.quantization,
+    "DequantizeLinear": quantized.dequantization,
+    "QLinearConv": quantized.qlinear,
 }
+
+PATTERNS: tuple[Callable[[ir.Node, set[ir.Value]], tuple[Op, Sequence[ir.Node]] | None], ...] = (
+    movement.shuffle,
+    *quantized.PATTERNS,
+)
+"""Each looks at a node and the values that are read outside of its stretch, and gives an op and the nodes behind this
+one that the op is too, in order, or None."""

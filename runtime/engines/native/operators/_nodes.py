@@ -43,13 +43,23 @@ def is_float(*values: ir.Value | None) -> bool:
     return all(v is not None and v.dtype == ir.DataType.FLOAT for v in values)
 
 
+def only_reader(value: ir.Value, wanted: set[ir.Value]) -> ir.Node | None:
+    """The node of the same stretch that alone reads a value; `wanted` are values that others read."""
+    uses = tuple(value.uses())
+    return uses[0].node if len(uses) == 1 and value not in wanted and not uses[0].node.domain else None
+
+
 def windows_of(value: ir.Value, kernel: Sequence[int], a: dict[str, Any], *, ceil_mode: int = 0) -> Windows:
     """Along height and width; of lines [N, C, W] the height is 1."""
-    made = windows(dims(value)[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], ceil_mode)
-    if made.rank > 1:
-        return made
-    ones = {name: (1, *getattr(made, name)) for name in ("spatial", "kernel", "strides", "dilations", "out")}
-    return Windows(**ones, begin=(0, *made.begin), end=(0, *made.end))
+    return planar(windows(dims(value)[2:], kernel, a["strides"], a["dilations"], a["pads"], a["auto_pad"], ceil_mode))
+
+
+def planar(where: Windows) -> Windows:
+    """Windows along a line as windows along the only row of a picture; others as they are."""
+    if where.rank > 1:
+        return where
+    ones = {name: (1, *getattr(where, name)) for name in ("spatial", "kernel", "strides", "dilations", "out")}
+    return Windows(**ones, begin=(0, *where.begin), end=(0, *where.end))
 
 
 def epilogue_with(given: Epilogue, node: ir.Node) -> Epilogue | None:

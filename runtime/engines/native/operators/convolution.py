@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import onnx_ir as ir
 
-from ....inference import constant
+from ....inference import constant, is_constant
 from ....ops._windows import Windows
 from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture, pictured
 from ..host import host
@@ -27,8 +27,8 @@ class Convolve(Op):
 
     inputs: list[ir.Value]
     output: ir.Value
-    weights: np.ndarray
-    bias: np.ndarray | None
+    weights: ir.Value
+    bias: ir.Value | None
     where: Windows
     groups: int
     tile: int = 0
@@ -46,7 +46,7 @@ class Convolve(Op):
 
     def reads_plain(self) -> bool:
         """Few channels are better read from a plain picture than spread over registers."""
-        return self.groups == 1 and self.weights.shape[1] <= FEW
+        return self.groups == 1 and dims(self.weights)[1] <= FEW
 
     def frame(self, index: int) -> Frame:
         if index:
@@ -71,23 +71,15 @@ class Convolve(Op):
         assert isinstance(y, Blocked)
         assert residual is None or isinstance(residual, Blocked)
         problem = self.problem(x, y)
-        if self.tile:
-            packed = winograd.pack(problem, self.tile, self.weights, self.bias)
-            slots |= {name: asm.constant(array) for name, array in packed.items()}
-            slots["scratch"] = asm.scratch(winograd.scratch_bytes(problem, self.tile))
-            asm.add(*winograd.steps(problem, self.tile, slots, self.epilogue, residual))
-            return
-        packed = conv.pack(problem, self.weights, self.bias, residual)
-        slots |= {name: asm.constant(array) for name, array in packed.items()}
-        room = conv.scratch(problem)
-        if room is not None:
-            slots["scratch"] = asm.scratch(room.nbytes)
-        asm.add(*conv.steps(problem, slots, self.epilogue, residual))
+        weights = constant(self.weights)
+        assert weights is not None
+        shaped = weights.reshape(*weights.shape[:2], *self.where.kernel)
+        convolve(asm, problem, self.tile, slots, shaped, constant(self.bias), self.epilogue, residual)
 
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes an activation, or an addition of `other`, into the epilogue if there is room for it."""
         if node.op_type in SUMS and other is not None:
-            if self.epilogue != Epilogue() or dims(other) != dims(self.output) or constant(other) is not None:
+            if self.epilogue != Epilogue() or dims(other) != dims(self.output) or is_constant(other):
                 return False
             self.epilogue = Epilogue("none", (), "before")
             self.inputs.append(other)
@@ -100,16 +92,42 @@ class Convolve(Op):
         return True
 
 
+def convolve(
+    asm: Assembly,
+    problem: conv.Convolution,
+    tile: int,
+    slots: dict[str, int],
+    weights: np.ndarray,
+    bias: np.ndarray | None,
+    epilogue: Epilogue,
+    residual: Blocked | None = None,
+) -> None:
+    """Adds the steps of a convolution of what is in `slots`; weights are packed, and scratch memory is found."""
+    if tile:
+        packed = winograd.pack(problem, tile, weights, bias)
+        slots |= {name: asm.constant(array) for name, array in packed.items()}
+        slots["scratch"] = asm.scratch(winograd.scratch_bytes(problem, tile))
+        asm.add(*winograd.steps(problem, tile, slots, epilogue, residual))
+        return
+    packed = conv.pack(problem, weights, bias, residual)
+    slots |= {name: asm.constant(array) for name, array in packed.items()}
+    room = conv.scratch(problem)
+    if room is not None:
+        slots["scratch"] = asm.scratch(room.nbytes)
+    asm.add(*conv.steps(problem, slots, epilogue, residual))
+
+
 def convolution(node: ir.Node) -> Op | None:
     x, w = node.inputs[:2]
     b = node.inputs[2] if len(node.inputs) > 2 else None
-    weights, bias = constant(w), constant(b)
-    if x is None or not is_float(x, w, *node.outputs) or weights is None or (b is not None and bias is None):
+    if x is None or w is None or not is_float(x, w, *node.outputs) or not is_constant(w):
+        return None
+    if b is not None and not is_constant(b):
         return None
     if len(dims(x)) not in (3, 4):
         return None
-    a, where = bound(node), windows_of(x, weights.shape[2:], bound(node))
-    made = Convolve([x], node.outputs[0], weights.reshape(*weights.shape[:2], *where.kernel), bias, where, a["group"])
+    a, where = bound(node), windows_of(x, dims(w)[2:], bound(node))
+    made = Convolve([x], node.outputs[0], w, b, where, a["group"])
     problem = made.problem(picture(x, host().lanes))
     if not conv.supports(problem.with_x(picture(x, host().lanes).framed(*conv.frame_needed(problem)))):
         return None

@@ -13,7 +13,7 @@ from ....inference import constant
 from ..assembly import Assembly, Kind, Op, dims
 from ..kernels.movement import channel_table, permute_channels, take
 from ..layouts import Blocked, Plain
-from ._nodes import bound, is_float
+from ._nodes import bound, is_float, only_reader
 from .boxes import Boxes, Part, movable
 
 _SHUFFLE = (0, 2, 1, 3, 4)
@@ -78,6 +78,18 @@ def gather(node: ir.Node) -> Op | None:
     counts = (seen[0], order.size, seen[2])
     part = Part(counts, start=(0, int(order[0]), 0), step=(1, apart.pop(), 1))
     return Boxes([x], node.outputs[0], [part], shapes=(seen, counts))
+
+
+def shuffle(node: ir.Node, wanted: set[ir.Value]) -> tuple[Op, Sequence[ir.Node]] | None:
+    """The shuffle of channels that begins with a reshape."""
+    chain = [node]
+    for name in ("Transpose", "Reshape"):
+        follower = only_reader(chain[-1].outputs[0], wanted) if chain[0].op_type == "Reshape" else None
+        if follower is None or follower.op_type != name:
+            return None
+        chain.append(follower)
+    found = shuffled(*chain)
+    return None if found is None else (found, chain[1:])
 
 
 def shuffled(first: ir.Node, second: ir.Node, third: ir.Node) -> Shuffle | None:

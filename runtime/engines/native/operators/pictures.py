@@ -9,7 +9,7 @@ from typing import Any
 
 import onnx_ir as ir
 
-from ....inference import constant
+from ....inference import constant, is_constant
 from ....ops._windows import Windows, windows
 from ..assembly import Assembly, Kind, Op, dims, pictured
 from ..host import host
@@ -128,7 +128,7 @@ def joining(node: ir.Node) -> Op | None:
     axis = bound(node)["axis"]
     if not is_float(*values) or len(dims(node.outputs[0])) != 4 or axis % 4 != 1:
         return None
-    if any(constant(v) is not None for v in values) or any(dims(v)[1] % host().lanes for v in values[:-1]):
+    if any(is_constant(v) for v in values) or any(dims(v)[1] % host().lanes for v in values[:-1]):
         return None
     return Join(values, node.outputs[0])
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from ....inference import constant
+from ....inference import constant, is_constant
 from ..assembly import Assembly, Kind, Op, dims
 from ..kernels import gemm
 from ..kernels.epilogues import Epilogue
@@ -23,7 +23,7 @@ class Multiply(Op):
     inputs: list[ir.Value]
     output: ir.Value
     shapes: tuple[tuple[int, ...], tuple[int, ...]]
-    weights: np.ndarray | None
+    weights: ir.Value | None
     added: np.ndarray | None = None
     options: dict[str, Any] = field(default_factory=dict)
     epilogue: Epilogue = field(default_factory=Epilogue)
@@ -40,9 +40,8 @@ class Multiply(Op):
         product = self.product()
         values = iter(self.inputs)
         slots: dict[str, Any] = {"a": asm.read(next(values))[0]}
-        slots["b"] = (
-            asm.read(next(values))[0] if self.weights is None else asm.constant(gemm.pack(product, self.weights))
-        )
+        weights = constant(self.weights)
+        slots["b"] = asm.read(next(values))[0] if weights is None else asm.constant(gemm.pack(product, weights))
         if self.added is not None:
             slots["c"] = asm.constant(self.added)
         if self.epilogue.residual:
@@ -77,7 +76,7 @@ class Multiply(Op):
 def product(node: ir.Node) -> Op | None:
     a, b, *rest = node.inputs
     c = rest[0] if rest else None
-    if a is None or b is None or not is_float(a, b, *node.outputs) or constant(a) is not None:
+    if a is None or b is None or not is_float(a, b, *node.outputs) or is_constant(a):
         return None
     added = constant(c)
     if c is not None and (added is None or not is_float(c)):
@@ -87,7 +86,7 @@ def product(node: ir.Node) -> Op | None:
         given = bound(node)
         options = {"alpha": given["alpha"], "beta": given["beta"]}
         options |= {name: bool(given[name]) for name in ("transA", "transB")}
-    weights = constant(b)
+    weights = b if is_constant(b) else None
     inputs = [a] if weights is not None else [a, b]
     made = Multiply(inputs, node.outputs[0], (dims(a), dims(b)), weights, added, options)
     try:

@@ -1,0 +1,76 @@
+"""Memory for what programs never change: weights, tables.
+
+Small arrays lie together in large blocks, which the system can map by huge pages: networks read all their weights in
+every run, and looking up thousands of small pages takes a tenth of the time. Equal arrays are kept once in a process,
+whoever needs them: plans for other batch sizes, other sessions of the same model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import weakref
+
+import numpy as np
+
+from .program import ALIGNMENT, aligned
+
+__all__ = ["Constants"]
+
+BLOCK = 16 << 20
+"""Bytes of a block; arrays of an eighth of it have memory of their own."""
+SHARED_FROM = 4096
+"""Bytes of an array that is worth looking for an equal one."""
+SAMPLE = 64
+"""So many elements tell most arrays apart."""
+
+_known: dict[tuple[int, bytes], list[weakref.ref[np.ndarray]]] = {}
+_lock = threading.Lock()
+
+
+class Constants:
+    """Keeps arrays for one program, as bytes at aligned addresses."""
+
+    def __init__(self) -> None:
+        self._block = np.empty(0, np.uint8)
+
+    def keep(self, array: np.ndarray) -> np.ndarray:
+        """The bytes of an array, which must not change from now on."""
+        content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+        if content.nbytes < SHARED_FROM:
+            return self._moved(content)
+        step = max(1, content.nbytes // SAMPLE)
+        key = content.nbytes, hashlib.blake2b(content[::step].tobytes(), digest_size=16).digest()
+        with _lock:
+            found = [a for ref in _known.get(key, ()) if (a := ref()) is not None]
+            for other in found:
+                if np.array_equal(other, content):
+                    return other
+            made = self._moved(content)
+            _known[key] = [weakref.ref(a) for a in (*found, made)]
+            weakref.finalize(made, _forget, key)
+        return made
+
+    def _moved(self, content: np.ndarray) -> np.ndarray:
+        """In a block, or where it is if that is good enough."""
+        own = content.nbytes >= BLOCK // 8
+        if own and content.ctypes.data % ALIGNMENT == 0:
+            return content
+        if own:
+            made = aligned(content.nbytes)
+        else:
+            room = -(-content.nbytes // ALIGNMENT) * ALIGNMENT
+            if len(self._block) < room:
+                self._block = aligned(BLOCK)
+            made, self._block = self._block[: content.nbytes], self._block[room:]
+        made[:] = content
+        return made
+
+
+def _forget(key: tuple[int, bytes]) -> None:
+    with _lock:
+        left = [ref for ref in _known.get(key, ()) if ref() is not None]
+        if left:
+            _known[key] = left
+        else:
+            _known.pop(key, None)

@@ -1,0 +1,238 @@
+"""Conv of volumes [N, C, D, H, W], and ConvTranspose: both become a convolution of pictures between two copies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+import numpy as np
+import onnx_ir as ir
+
+from ....inference import constant
+from ....ops._windows import Windows, windows
+from ....ops.convolution import transposed_windows
+from ..assembly import Assembly, Frame, Kind, Op, dims, picture
+from ..host import host
+from ..kernels import conv, winograd
+from ..kernels.copies import Side, copy_box, side, zero_lanes
+from ..kernels.epilogues import Epilogue
+from ..layouts import Blocked
+from ..settings import Settings
+from ._nodes import bound, epilogue_with, is_float, planar
+from .convolution import convolution, convolve
+
+ZERO = Side(4, 0, (0,) * 5)
+"""The same number at every index of five axes."""
+
+
+@dataclass(eq=False)
+class _Through(Op):
+    """What is computed by a convolution of pictures, with the activation after it."""
+
+    inputs: list[ir.Value]
+    output: ir.Value
+    weights: np.ndarray
+    bias: np.ndarray | None
+    where: Windows
+    tile: int = 0
+    epilogue: Epilogue = field(default_factory=Epilogue)
+
+    def problem(self) -> conv.Convolution:
+        """The convolution, its pictures without frames."""
+        raise NotImplementedError
+
+    def settle(self, settings: Settings) -> None:
+        self.tile = 0 if settings.strict else winograd.choose(self.problem())
+
+    def needed(self) -> Frame:
+        """The frame around the convolution's input."""
+        problem = self.problem()
+        return winograd.frame_needed(problem, self.tile) if self.tile else conv.frame_needed(problem)
+
+    def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
+        longer = epilogue_with(self.epilogue, node)
+        if longer is None:
+            return False
+        self.epilogue, self.output = longer, node.outputs[0]
+        return True
+
+
+@dataclass(eq=False)
+class Volume(_Through):
+    """Conv of plain volumes with constant weights, a picture for each depth of the result.
+
+    The channels of such a picture are those of all depths that its window reaches, one depth after the other. The
+    weights [M, C, KD, KH, KW] are given as [M, KD·C, KH, KW].
+    """
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["plain"], "plain"
+
+    def problem(self) -> conv.Convolution:
+        n, _, _, h, w = dims(self.inputs[0])
+        images, lanes, v = n * self.where.out[0], host().lanes, self.where
+        x = Blocked((images, self.weights.shape[1], h, w), lanes)
+        y = Blocked((images, self.weights.shape[0], *v.out[1:]), lanes)  # type: ignore[arg-type]
+        (kernel, strides, dilations) = ((a, b) for _, a, b in (v.kernel, v.strides, v.dilations))
+        return conv.Convolution(x, y, kernel, strides, dilations, (*v.begin[1:], *v.end[1:]))  # type: ignore[arg-type]
+
+    def emit(self, asm: Assembly) -> None:
+        n, c, d, h, w = dims(self.inputs[0])
+        x_slot, y_slot = asm.read(self.inputs[0])[0], asm.write(self.output)[0]
+        problem = self.problem()
+        assert isinstance(problem.x, Blocked)
+        source, target, v = problem.x.framed(*self.needed()), problem.y, self.where
+        gathered, made, zero = asm.scratch(source.nbytes), asm.scratch(target.nbytes), asm.constant(np.zeros(1, "f4"))
+        asm.zero_frame(gathered, source)
+        if source.shape[1] % source.lanes:
+            asm.add(*zero_lanes(source, gathered, zero))
+        depths, plane = v.out[0], 4 * h * w
+        strides = (c * d * plane, v.strides[0] * plane, d * plane, 4 * w, 4)
+        for tap in range(v.kernel[0]):
+            offset = tap * v.dilations[0] - v.begin[0]
+            reached = [i for i in range(depths) if 0 <= i * v.strides[0] + offset < d]
+            first, stop = (reached[0], reached[-1] + 1) if reached else (depths, depths)
+            for low, high in ((0, first), (stop, depths)):
+                asm.add(*copy_box(ZERO, _stack(source, low, depths, tap * c), (n, high - low, c, h, w), zero, gathered))
+            box = Side(4, (first * v.strides[0] + offset) * plane, strides)
+            place = _stack(source, first, depths, tap * c)
+            asm.add(*copy_box(box, place, (n, stop - first, c, h, w), x_slot, gathered, label="gather depths"))
+        slots = {"x": gathered, "y": made}
+        convolve(asm, problem.with_x(source), self.tile, slots, self.weights, self.bias, self.epilogue)
+        _, m, depths, height, width = dims(self.output)
+        plane = 4 * height * width
+        plain = Side(4, 0, (m * depths * plane, plane, depths * plane, 4 * width, 4))
+        counts = (n, depths, m, height, width)
+        asm.add(*copy_box(_stack(target, 0, depths, 0), plain, counts, made, y_slot, label="volume from pictures"))
+
+
+def _stack(layout: Blocked, depth: int, depths: int, channel: int) -> Side:
+    """Images [N · depths] as two axes, the second from `depth` on, with channels from `channel` on."""
+    strides = (depths * layout.image, layout.image, 0, layout.row, layout.pixel)
+    return Side(4, layout.origin + depth * layout.image, strides, 2, channel, layout.lanes, layout.plane)
+
+
+@dataclass(eq=False)
+class Transposed(_Through):
+    """ConvTranspose with constant weights [C, M, KH, KW].
+
+    Results that lie a stride apart are sums of the same taps. For each such phase there is a convolution of stride 1,
+    all of them in one: the phases are groups of its output channels, in whole blocks, from which they are copied into
+    their places.
+
+    Attributes:
+        where: of the convolution whose adjoint it is: `spatial` is the size of the result, `out` that of x.
+    """
+
+    def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        return ["blocked"], "blocked"
+
+    def frame(self, index: int) -> Frame:
+        return self.needed()
+
+    @property
+    def alone(self) -> bool:
+        """Is there one phase only, which is the result?"""
+        return self.where.strides == (1, 1)
+
+    def _axis(self, axis: int) -> tuple[int, int, int, int, int]:
+        """Of the convolution along an axis: taps, the first result and how many, in strides; padding before, behind."""
+        w = self.where
+        size, given, stride, before = w.spatial[axis], w.out[axis], w.strides[axis], w.begin[axis]
+        taps = -(-w.reach[axis] // stride)
+        first, last = before // stride, (size - 1 + before) // stride
+        return taps, first, last - first + 1, taps - 1 - first, last - given + 1
+
+    def problem(self) -> conv.Convolution:
+        x = picture(self.inputs[0], host().lanes)
+        (th, _, height, top, bottom), (tw, _, width, left, right) = (self._axis(i) for i in (0, 1))
+        m = self.weights.shape[1]
+        channels = m if self.alone else self.where.strides[0] * self.where.strides[1] * -(-m // x.lanes) * x.lanes
+        y = Blocked((x.shape[0], channels, height, width), x.lanes)
+        return conv.Convolution(x, y, (th, tw), pads=(top, left, bottom, right))
+
+    def emit(self, asm: Assembly) -> None:
+        (x_slot, x), (y_slot, y) = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked")
+        assert isinstance(x, Blocked)
+        assert isinstance(y, Blocked)
+        problem = self.problem().with_x(x)
+        weights, bias = self._phases(problem)
+        if self.alone:
+            problem = replace(problem, y=y)
+            convolve(asm, problem, self.tile, {"x": x_slot, "y": y_slot}, weights, bias, self.epilogue)
+            return
+        made = asm.scratch(problem.y.nbytes)
+        convolve(asm, problem, self.tile, {"x": x_slot, "y": made}, weights, bias, self.epilogue)
+        asm.zero_frame(y_slot, y)
+        if y.shape[1] % y.lanes:
+            asm.add(*zero_lanes(y, y_slot, asm.constant(np.zeros(1, np.float32))))
+        each = problem.y.shape[1] // (self.where.strides[0] * self.where.strides[1])
+        for i, phase in enumerate(self._each_phase()):
+            start, to, counts = zip(*(self._places(axis, phase[axis]) for axis in (0, 1)), strict=True)
+            box = side(problem.y, (0, i * each, *start))
+            place = side(y, (0, 0, *to), (1, 1, *self.where.strides))
+            asm.add(*copy_box(box, place, (*y.shape[:2], *counts), made, y_slot, label="interleave"))
+
+    def _each_phase(self) -> list[tuple[int, ...]]:
+        return list(product(*(range(s) for s in self.where.strides)))
+
+    def _places(self, axis: int, phase: int) -> tuple[int, int, int]:
+        """Of a phase along an axis: where the convolution's results begin to count, where they go, how many do."""
+        w = self.where
+        _, first, _, _, _ = self._axis(axis)
+        stride, before = w.strides[axis], w.begin[axis]
+        start = max(-(-(before - phase) // stride), first)
+        to = start * stride + phase - before
+        return start - first, to, max(0, -(-(w.spatial[axis] - to) // stride))
+
+    def _phases(self, problem: conv.Convolution) -> tuple[np.ndarray, np.ndarray | None]:
+        """Weights [phases · M, C, TH, TW], M filled up to whole blocks, and the bias of each."""
+        w, (c, m) = self.where, self.weights.shape[:2]
+        (th, tw), each = problem.kernel, problem.y.shape[1] // len(self._each_phase())
+        room = np.zeros((c, m, th * w.strides[0], tw * w.strides[1]), np.float32)
+        room[:, :, : w.reach[0] : w.dilations[0], : w.reach[1] : w.dilations[1]] = self.weights
+        split = room.reshape(c, m, th, w.strides[0], tw, w.strides[1])[:, :, ::-1, :, ::-1]
+        packed = np.zeros((*w.strides, each, c, th, tw), np.float32)
+        packed[:, :, :m] = split.transpose(3, 5, 1, 0, 2, 4)
+        bias = None
+        if self.bias is not None:
+            bias = np.tile(np.pad(self.bias, (0, each - m)), len(self._each_phase()))
+        return packed.reshape(-1, c, th, tw), bias
+
+
+def _operands(node: ir.Node) -> tuple[ir.Value, np.ndarray, np.ndarray | None] | None:
+    """x, and constant weights and bias."""
+    x, w = node.inputs[:2]
+    b = node.inputs[2] if len(node.inputs) > 2 else None
+    weights, bias = constant(w), constant(b)
+    if x is None or not is_float(x, w, *node.outputs) or weights is None or (b is not None and bias is None):
+        return None
+    return x, weights, bias
+
+
+def any_convolution(node: ir.Node) -> Op | None:
+    """Conv of lines, pictures and, in one group, volumes."""
+    x, given = node.inputs[0], _operands(node)
+    if x is None or given is None or len(dims(x)) != 5:
+        return convolution(node)
+    a, (_, weights, bias) = bound(node), given
+    where = windows(dims(x)[2:], weights.shape[2:], a["strides"], a["dilations"], a["pads"], a["auto_pad"])
+    if a["group"] != 1 or min(where.begin + where.end) < 0:
+        return None
+    joined = weights.transpose(0, 2, 1, 3, 4).reshape(weights.shape[0], -1, *weights.shape[3:])
+    return Volume([x], node.outputs[0], joined, bias, where)
+
+
+def transposed_convolution(node: ir.Node) -> Op | None:
+    """ConvTranspose of lines and pictures in one group."""
+    given, a = _operands(node), bound(node)
+    if given is None or len(dims(given[0])) not in (3, 4) or a["group"] != 1:
+        return None
+    x, weights, bias = given
+    options = {name: a[name] for name in ("strides", "dilations", "pads", "auto_pad", "output_padding", "output_shape")}
+    where = planar(transposed_windows(dims(x)[2:], weights.shape[2:], **options))
+    made = Transposed([x], node.outputs[0], weights.reshape(*weights.shape[:2], *where.kernel), bias, where)
+    if min(n for axis in (0, 1) for n in made._axis(axis)[3:]) < 0:
+        return None
+    return made
