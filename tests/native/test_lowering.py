@@ -259,3 +259,33 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     assert compiler.cache_folder() == tmp_path
     monkeypatch.setenv("STRIATE_CACHE", "")
     assert compiler.cache_folder() is None
+
+
+JOINED = """<ir_version: 10, opset_import: ["" : 21]>
+joined (float[N, 16, 9, 7] x) => (float[N, 51, 9, 7] y, float[N, 16, 9, 7] r, float[N, 32, 9, 7] t) {
+  a = Conv <pads = [1, 1, 1, 1]> (x, w1)
+  r = Relu (a)
+  b = Conv (r, w2)
+  c = Concat <axis = 1> (r, b)
+  d = Conv <pads = [2, 2, 2, 2], dilations = [2, 2]> (c, w3)
+  y = Concat <axis = 1> (c, d)
+  t = Concat <axis = 1> (r, r)
+}"""
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_what_is_joined_is_computed_in_place(batch: int) -> None:
+    """Values inside of values inside of values, under the widest of their readers' frames; only r and r are copied."""
+    model = parser.parse_model(JOINED)
+    rng = np.random.default_rng(0)
+    for name, shape in {"w1": (16, 16, 3, 3), "w2": (16, 16, 1, 1), "w3": (19, 32, 3, 3)}.items():
+        array = (rng.standard_normal(shape) * 0.1).astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(array, name))
+    x = rng.standard_normal((batch, 16, 9, 7)).astype(np.float32)
+    read_model = read(model.SerializeToString())
+    executor = Executor(read_model, threads=2)
+    for got, want in zip(executor.run({"x": x}), Executor(read_model).run({"x": x}), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    (step,) = executor.plan_for({"x": x}).steps
+    labels = [s.label for s in step.call.func.__self__.program.steps]  # type: ignore[attr-defined]
+    assert labels.count("copy blocks") == 2

@@ -52,6 +52,10 @@ class Op(Protocol):
         """The byte that this frame is to hold if the input is one of bytes."""
         return 0
 
+    def joined(self) -> Sequence[ir.Value]:
+        """Inputs of which its blocked output consists, one after the other along the channels; by default none."""
+        return ()
+
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes in a node that reads the output, and perhaps `other`, if it can; by default it cannot."""
         return False
@@ -96,7 +100,9 @@ class Assembly:
         self._zeros: dict[ir.Value, int] = {}
         self._have: dict[tuple[ir.Value, Kind], tuple[int, Layout]] = {}
         self._places: dict[int, _Place] = {}
-        self._alias: dict[int, int] = {}
+        self._homes: dict[ir.Value, tuple[ir.Value, int]] = {}
+        self._rooms: dict[ir.Value, int] = {}
+        self._inside: dict[int, tuple[int, int]] = {}
         self._constants: dict[int, np.ndarray] = {}
         self._memory = Constants()
         self._count = 0
@@ -119,9 +125,18 @@ class Assembly:
         if kind == "plain" and value in self.wanted and value not in self.results:
             slot = self.results[value] = self._new()
         else:
-            slot = self.scratch(layout.nbytes)
+            slot = self._room(value) if kind == "blocked" else self.scratch(layout.nbytes)
         self._have[value, kind] = slot, layout
         return slot, layout
+
+    def part(self, whole: ir.Value, value: ir.Value, block: int) -> tuple[int, Blocked] | None:
+        """Slot and layout of some blocks of a value, to be filled with another; None if the other was written there."""
+        if self._homes.get(value) == (whole, block) and value in self._rooms:
+            return None
+        outer = self.layout(whole, "blocked")
+        assert isinstance(outer, Blocked)
+        own = replace(outer, shape=picture(value, self.lanes).shape, within=outer.within or outer.blocks)
+        return self._within(self._room(whole), block * outer.plane), own
 
     def alias(self, value: ir.Value, source: int, kind: Kind = "plain") -> None:
         """`value` is what lies in slot `source`, under its own shape."""
@@ -138,7 +153,8 @@ class Assembly:
         """What a value looks like in the given kind."""
         if kind == "blocked":
             made = picture(value, self.lanes).framed(*self._frames.get(value, NO_FRAME))
-            return replace(made, fill=self._zeros.get(value, 0))
+            within = picture(self._largest(value), self.lanes).blocks if value in self._homes else 0
+            return replace(made, fill=self._zeros.get(value, 0), within=within)
         assert value.dtype is not None
         return Plain(dims(value), numpy_dtype(value.dtype.value))
 
@@ -179,6 +195,7 @@ class Assembly:
                     self._frames[value] = tuple(map(max, known, op.frame(i)))  # type: ignore[assignment]
                     if op.frame(i) != NO_FRAME:
                         self._zeros[value] = op.zero(i)
+        self._settle_homes()
         for value in self.given:
             slot = self.outside[value] = self._new()
             self._have[value, "plain"] = slot, self.layout(value, "plain")
@@ -191,6 +208,46 @@ class Assembly:
                 self._nodes = (value.name or "",)
                 self._deliver(value)
         return self._placed()
+
+    def _settle_homes(self) -> None:
+        """Values that are joined are written where the joined value lies, under one frame for all of them."""
+        for op in reversed(self.ops):
+            block, parts = 0, op.joined()
+            for value in parts:
+                if value not in self._homes and parts.count(value) == 1:
+                    self._homes[value] = op.output, block
+                block += picture(value, self.lanes).blocks
+        for value in self._homes:
+            largest = self._largest(value)
+            frames = (self._frames.get(v, NO_FRAME) for v in (value, largest))
+            self._frames[largest] = tuple(map(max, *frames))  # type: ignore[assignment]
+        for value in self._homes:
+            self._frames[value] = self._frames[self._largest(value)]
+
+    def _largest(self, value: ir.Value) -> ir.Value:
+        """The value in whose memory another lies."""
+        while value in self._homes:
+            value = self._homes[value][0]
+        return value
+
+    def _room(self, value: ir.Value) -> int:
+        """The slot of a blocked value: of its own, or part of that which it will be joined into."""
+        if value not in self._rooms:
+            if value in self._homes:
+                whole, block = self._homes[value]
+                layout = self.layout(whole, "blocked")
+                assert isinstance(layout, Blocked)
+                self._rooms[value] = self._within(self._room(whole), block * layout.plane)
+            else:
+                self._rooms[value] = self.scratch(self.layout(value, "blocked").nbytes)
+        return self._rooms[value]
+
+    def _within(self, outer: int, offset: int) -> int:
+        """A slot that lies in another."""
+        slot = self._new()
+        root, before = self._inside.get(outer, (outer, 0))
+        self._inside[slot] = root, before + offset
+        return slot
 
     def kind(self, value: ir.Value) -> Kind:
         """The kind of layout in which a value is computed."""
@@ -206,7 +263,7 @@ class Assembly:
 
     def _reordered(self, value: ir.Value, slot: int, layout: Layout, kind: Kind) -> tuple[int, Layout]:
         target = self.layout(value, kind)
-        made = self.scratch(target.nbytes)
+        made = self._room(value) if kind == "blocked" else self.scratch(target.nbytes)
         if isinstance(layout, Plain):
             assert isinstance(target, Blocked)
             if target.dtype == BYTES:
@@ -226,6 +283,7 @@ class Assembly:
         """Lifetimes from the steps' arguments, then first fit."""
         for i, step in enumerate(self.steps):
             for slot in step.touches():
+                slot, _ = self._inside.get(slot, (slot, 0))
                 if slot in self._places:
                     place = self._places[slot]
                     place.last = max(place.last, i)
@@ -240,6 +298,7 @@ class Assembly:
             live.append(place)
             top = max(top, place.offset + place.nbytes)
         places = {slot: p.offset for slot, p in self._places.items()}
+        places |= {slot: places[root] + offset for slot, (root, offset) in self._inside.items()}
         outside = [*(self.outside[v] for v in self.given), *(self.results[v] for v in self.wanted)]
         return Program(self.steps, self._constants, places, top, self._count, outside)
 

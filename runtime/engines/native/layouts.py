@@ -41,6 +41,7 @@ class Blocked:
         dtype: float32, or uint8 for quantised values; int8 ones lie here with 128 added.
         fill: the byte that stands for zero in the frame, 0 for float32 and the zero point for uint8. What channels
             beyond C hold is open for uint8.
+        within: of how many blocks the value is some, if its memory is part of a larger one's.
     """
 
     shape: tuple[int, int, int, int]
@@ -51,6 +52,7 @@ class Blocked:
     right: int = 0
     dtype: np.dtype = FLOAT32
     fill: int = 0
+    within: int = 0
 
     @property
     def blocks(self) -> int:
@@ -75,7 +77,7 @@ class Blocked:
     @property
     def image(self) -> int:
         """Bytes from one image to the next."""
-        return self.blocks * self.plane
+        return (self.within or self.blocks) * self.plane
 
     @property
     def origin(self) -> int:
@@ -84,7 +86,7 @@ class Blocked:
 
     @property
     def nbytes(self) -> int:
-        return self.shape[0] * self.image
+        return max(self.shape[0] - 1, 0) * self.image + min(self.shape[0], 1) * self.blocks * self.plane
 
     def framed(self, top: int, left: int, bottom: int, right: int) -> Blocked:
         """With a frame of at least these widths."""

@@ -15,14 +15,14 @@ from .frames import frame_arguments, framed, pad_step
 
 __all__ = ["direct_steps", "rows_apart"]
 
-TASK_FLOPS = 1_500_000
+TASK_FLOPS = 400_000
 """Of one task at least, some ten microseconds."""
 MOST_TASKS = 64
 """Enough for an even division among many threads."""
 CHAIN, SHORT_CHAIN = 256, 80
 """So many products make a sum of their own; the fewer, the smaller the error, the more there is to add up."""
 FEW_SUMS, FEW_FLOPS = 8, 4_000_000
-"""Of a tile, of an image: below, chains are short. There NumPy adds up in many parts too, and time is spent elsewhere."""
+"""Of a tile, of an image: up to that, chains are short. There NumPy adds up in many parts too."""
 
 
 def rows_apart(problem: Convolution, residual: Blocked | None) -> bool:

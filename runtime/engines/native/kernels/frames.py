@@ -59,8 +59,9 @@ def zero_frame(
 
 @cache
 def _frame_kernel(lanes: int, bytewise: bool) -> Kernel:
-    f = Function(f"frame_{lanes}{'_bytes' if bytewise else ''}", ["y", "origin", "plane", "fill", *FRAME_FIELDS])
-    origin = f.pointer("y") + f.number("origin") + f.task * f.number("plane")
+    f = Function(f"frame_{lanes}{'_bytes' if bytewise else ''}", ["y", "origin", "image", "blocks", "plane", "fill", *FRAME_FIELDS])
+    image, block = f.task // f.number("blocks"), f.task % f.number("blocks")
+    origin = f.pointer("y") + f.number("origin") + image * f.number("image") + block * f.number("plane")
     byte = f.convert(f.number("fill"), BYTE) if bytewise else None
     zero_frame(f, origin, lanes, f.value(0, f.task.type), f.number("frame_height"), byte)
     return Kernel.of(f)
@@ -68,7 +69,7 @@ def _frame_kernel(lanes: int, bytewise: bool) -> Kernel:
 
 def frame_step(layout: Blocked, y: int) -> Step:
     """Zeroes the frame of the value in slot `y`; the positions within are left as they are."""
-    place = {"y": y, "origin": layout.origin, "plane": layout.plane, "fill": layout.fill}
+    place = {"y": y, "fill": layout.fill, **{n: getattr(layout, n) for n in ("origin", "image", "blocks", "plane")}}
     arguments = {**place, **frame_arguments(layout)}
     kernel = _frame_kernel(layout.lanes, layout.dtype != FLOAT32)
     return Step(kernel, arguments, layout.shape[0] * layout.blocks, label="frame")

@@ -103,7 +103,8 @@ def _never(training: ir.Value | None) -> bool:
 
 @dataclass(eq=False)
 class Join(Op):
-    """Concat along the channels of blocked values, where every part but the last fills whole blocks."""
+    """Concat along the channels of blocked values, where every part but the last fills whole blocks: most are computed
+    where they belong."""
 
     inputs: list[ir.Value]
     output: ir.Value
@@ -111,16 +112,21 @@ class Join(Op):
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         return ["blocked"] * len(self.inputs), "blocked"
 
+    def joined(self) -> Sequence[ir.Value]:
+        return self.inputs
+
     def emit(self, asm: Assembly) -> None:
-        y_slot, y = asm.write(self.output, "blocked")
-        assert isinstance(y, Blocked)
-        asm.zero_frame(y_slot, y)
         block = 0
         for value in self.inputs:
             x_slot, x = asm.read(value, "blocked")
             assert isinstance(x, Blocked)
-            asm.add(reframe(x, y, x_slot, y_slot, first_block=block))
+            missing = asm.part(self.output, value, block)
+            if missing is not None:
+                slot, part = missing
+                asm.zero_frame(slot, part)
+                asm.add(reframe(x, part, x_slot, slot))
             block += x.blocks
+        asm.write(self.output, "blocked")
 
 
 def joining(node: ir.Node) -> Op | None:
