@@ -12,12 +12,16 @@ from typing import BinaryIO
 __all__ = ["atomic_write"]
 
 
-def atomic_write(path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object]) -> None:
+def atomic_write(
+    path: str | os.PathLike[str], content: bytes | Callable[[BinaryIO], object], *, durable: bool = True
+) -> None:
     """Writes `path` so that a reader, or a crash at any moment, sees the old file or the new one, never half of one.
 
     Args:
         path: its folder must exist; a file already there is replaced and keeps its permissions.
         content: the bytes, or a function that writes them to the open binary file it is given.
+        durable: waits for the disk. Without it a power cut may lose the file, which only suits what can be made again
+            and whose readers notice damage.
 
     Raises:
         OSError: if the folder is missing or not writable, or the disk is full; `path` is then as it was.
@@ -32,14 +36,16 @@ def atomic_write(path: str | os.PathLike[str], content: bytes | Callable[[Binary
             else:
                 file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         if target.exists():
             os.chmod(beside, target.stat().st_mode & 0o777)
         os.replace(beside, target)
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    _sync_folder(target.parent)
+    if durable:
+        _sync_folder(target.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -118,14 +118,18 @@ def plan(
 
 def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) -> ir.Model:
     """A copy of `model` for exactly these inputs: shapes bound, constants folded, passes run."""
+    settled = passes.settled(model)
     model = model.clone()
     graph = model.graph
     given = {name: (dtype, shape) for name, dtype, shape in signature}
+    changed = False
     for value in list(graph.inputs):
         assert value.name is not None
         if value.name in given:
             dtype, shape = given[value.name]
             _check_fed(value, shape)
+            known = value.shape is not None and value.shape.is_static() and value.name not in graph.initializers
+            changed |= not known or dtype is None or value.dtype != ir.DataType(dtypes.onnx_dtype(dtype))
             value.shape = None if shape is None else ir.Shape(shape)
             if dtype is not None:
                 value.type = ir.TensorType(ir.DataType(dtypes.onnx_dtype(dtype)))
@@ -133,7 +137,9 @@ def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) 
             value.const_value = None
         elif value.name in graph.initializers:
             graph.inputs.remove(value)
-    passes.specialise(model, optimize=optimize)
+            changed = True
+    if changed or not (settled and optimize):
+        passes.specialise(model, optimize=optimize)
     return model
 
 

@@ -18,6 +18,9 @@ PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
 )
 
 
+SETTLED = "striate.settled"
+
+
 def prepare(model: ir.Model, *, optimize: bool = True) -> ir.Model:
     """Once per model: makes it runnable (functions inlined, old initializer inputs dropped), then optimises it."""
     cleanup.drop_initializer_inputs(model)
@@ -26,7 +29,13 @@ def prepare(model: ir.Model, *, optimize: bool = True) -> ir.Model:
     model = gradient.lower(model)
     if optimize:
         _run_pipeline(model)
+        model.meta[SETTLED] = all(v.shape is not None and v.shape.is_static() for v in model.graph.inputs)
     return model
+
+
+def settled(model: ir.Model) -> bool:
+    """Whether `prepare` knew the shapes of all inputs, so that `specialise` for the same ones finds nothing to do."""
+    return bool(model.meta.get(SETTLED))
 
 
 def specialise(model: ir.Model, *, optimize: bool = True) -> ir.Model:

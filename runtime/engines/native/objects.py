@@ -1,8 +1,8 @@
 """Where the data of NumPy arrays lies, read by machine code from the objects themselves.
 
-`x.ctypes.data` takes a microsecond, and a small model ten. In CPython an object's `id` is its address; behind its header
-lie the items of a tuple, and of an array the pointer to its data, which is part of NumPy's binary interface. That this
-holds is tried before it is relied on.
+`x.ctypes.data` takes a microsecond, and a small model ten. In CPython an object's `id` is its address; behind its
+header lie the items of a tuple, and of an array the pointer to its data, which is part of NumPy's binary interface.
+That this holds is tried before it is relied on.
 """
 
 from __future__ import annotations

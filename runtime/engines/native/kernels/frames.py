@@ -59,7 +59,8 @@ def zero_frame(
 
 @cache
 def _frame_kernel(lanes: int, bytewise: bool) -> Kernel:
-    f = Function(f"frame_{lanes}{'_bytes' if bytewise else ''}", ["y", "origin", "image", "blocks", "plane", "fill", *FRAME_FIELDS])
+    fields = ["y", "origin", "image", "blocks", "plane", "fill", *FRAME_FIELDS]
+    f = Function(f"frame_{lanes}{'_bytes' if bytewise else ''}", fields)
     image, block = f.task // f.number("blocks"), f.task % f.number("blocks")
     origin = f.pointer("y") + f.number("origin") + image * f.number("image") + block * f.number("plane")
     byte = f.convert(f.number("fill"), BYTE) if bytewise else None

@@ -16,6 +16,7 @@ from ..kernels import conv, winograd
 from ..kernels.epilogues import Epilogue
 from ..layouts import Blocked, Plain
 from ..settings import Settings
+from ..tuning import way
 from ._nodes import SUMS, bound, epilogue_with, is_float, windows_of
 
 FEW = 4
@@ -41,8 +42,7 @@ class Convolve(Op):
         return ["plain" if few else "blocked", *others], "blocked"
 
     def settle(self, settings: Settings) -> None:
-        direct = settings.strict or self.reads_plain()
-        self.tile = 0 if direct else winograd.choose(self.problem(picture(self.inputs[0], host().lanes)))
+        self.tile = 0 if self.reads_plain() else way(self.problem(picture(self.inputs[0], host().lanes)), settings)
 
     def reads_plain(self) -> bool:
         """Few channels are better read from a plain picture than spread over registers."""

@@ -19,6 +19,7 @@ from ..kernels.copies import Side, copy_box, side, zero_lanes
 from ..kernels.epilogues import Epilogue
 from ..layouts import Blocked
 from ..settings import Settings
+from ..tuning import way
 from ._nodes import bound, epilogue_with, is_float, planar
 from .convolution import convolution, convolve
 
@@ -43,7 +44,7 @@ class _Through(Op):
         raise NotImplementedError
 
     def settle(self, settings: Settings) -> None:
-        self.tile = 0 if settings.strict else winograd.choose(self.problem())
+        self.tile = way(self.problem(), settings)
 
     def needed(self) -> Frame:
         """The frame around the convolution's input."""
@@ -73,7 +74,7 @@ class Volume(_Through):
         n, _, _, h, w = dims(self.inputs[0])
         images, lanes, v = n * self.where.out[0], host().lanes, self.where
         x = Blocked((images, self.weights.shape[1], h, w), lanes)
-        y = Blocked((images, self.weights.shape[0], *v.out[1:]), lanes)  # type: ignore[arg-type]
+        y = Blocked((images, self.weights.shape[0], *v.out[1:]), lanes)
         (kernel, strides, dilations) = ((a, b) for _, a, b in (v.kernel, v.strides, v.dilations))
         return conv.Convolution(x, y, kernel, strides, dilations, (*v.begin[1:], *v.end[1:]))  # type: ignore[arg-type]
 
