@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import partial
 from threading import Lock
@@ -98,7 +98,21 @@ class Executor:
 
     def plan_for(self, arrays: Mapping[str, Any]) -> Plan:
         """The plan for inputs of these names, shapes and dtypes; made if it is not cached."""
-        signature: Signature = tuple((name, *_kind(a)) for name, a in sorted(arrays.items()))
+        return self._plan_of(tuple((name, *_kind(a)) for name, a in sorted(arrays.items())))
+
+    def make_ready(self) -> None:
+        """Makes the plan now if inputs can only have one shape; what is wrong with it is said by a run."""
+        signature = []
+        for value in self.model.graph.inputs:
+            if value.name not in self.model.graph.initializers:
+                dtype, shape = _known_type(value)
+                if dtype is None or shape is None or None in shape:
+                    return
+                signature.append((str(value.name), dtype, shape))
+        with suppress(StriateError):
+            self._plan_of(tuple(sorted(signature)))  # type: ignore[arg-type]
+
+    def _plan_of(self, signature: Signature) -> Plan:
         with self._lock:
             found = self._plans.get(signature)
             if found is None and self._made >= self._specialised:

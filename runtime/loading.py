@@ -74,12 +74,15 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     from .passes import declared
 
     optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
+    native = _native(options)
     try:
         own = model.clone()
         declared.run(own)
-        made = Executor(own, device, optimize=optimize, loop_trips=_loop_trips(options), **_native(options))
+        made = Executor(own, device, optimize=optimize, loop_trips=_loop_trips(options), **native)
         _check_kernels(made.model)
         declared.check(model.graph, made.model.graph)
+        if native["threads"] and device == "cpu":
+            made.make_ready()
     except StriateError as error:
         raise _in_their_words(error, model.meta.get("path")) from error
     except MemoryError as error:
