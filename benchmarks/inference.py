@@ -1,194 +1,183 @@
-"""Whole networks on both engines beside onnxruntime: `python -m benchmarks.inference`.
+"""Whole networks on the native engine beside onnxruntime: `python -m benchmarks.inference`.
 
-The nine ImageNet models inside the onnx package, at batch 1, and LeNet-5 at batch 1 and 64. For each number of threads
-the native engine and onnxruntime take turns in one process, in short blocks after a pause and an uncounted run (idle
-threads of onnxruntime spin for a while); NumPy comes last. Medians and the ratio onnxruntime ÷ ours are printed, with
-`--write` to docs/inference.md too.
+The nine ImageNet models inside the onnx package, MobileNet-v2 and LeNet-5, at several batches and numbers of threads,
+measured as `striate bench` does: each side in a process of its own, in short blocks by turns. With `--write` the table
+goes to docs/inference.md; with `--keep FILE` figures are kept there, and what is there is not measured again.
 
 The light models hold constant weights; each is replaced by random values scaled as He et al. (2015) propose, since
-arithmetic on constants and denormals takes another time than on real weights.
+arithmetic on constants and denormals takes another time than on real weights. Their batch of 1 is made open.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import math
-import os
-import platform
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
+import typer
 from onnx import numpy_helper
 from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 
-from striate import models, runtime
+from benchmarks.mobilenet import mobilenet_v2
+from striate import models
+from striate.bench import Trial, machine, measure
+from striate.bench.feeds import Inputs
+from striate.runtime.files import atomic_write
 
 LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 PAGE = Path(__file__).parents[1] / "docs" / "inference.md"
-ROUNDS, RUNS, PAUSE = 7, 3, 0.06
+SIDES = ("native", "onnxruntime")
+LARGEST_LENET = 64
 HEADINGS = (
-    "model",
-    "threads",
-    "arrays ms",
-    "native ms",
-    "ort ms",
-    "ort ÷ native",
-    "create s",
-    "ort create s",
-    "diff/range",
-)
+    "model", "batch", "threads", "native ms", "ort ms", "ort ÷ native", "create s", "cold s", "ort create s",
+    "peak MB", "ort peak MB", "diff/range",
+)  # fmt: skip
+Result = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Row:
-    """One model at one number of threads; times in milliseconds, creation in seconds."""
-
-    model: str
-    threads: int
-    arrays: float
-    native: float
-    peer: float
-    created: float
-    peer_created: float
-    difference: float
-
-    def cells(self) -> tuple[str, ...]:
-        times = (f"{t:.3g}" for t in (self.arrays, self.native, self.peer))
-        ratio = f"{self.peer / self.native:.2f}"
-        return (
-            self.model, str(self.threads), *times, ratio, f"{self.created:.2f}", f"{self.peer_created:.2f}",
-            f"{self.difference:.0e}",
-        )  # fmt: skip
-
-
-def with_random_weights(path: Path) -> onnx.ModelProto:
-    """The model with every constant tensor of more than one dimension replaced by scaled random normals."""
+def light(path: Path) -> bytes:
+    """The model with an open batch, and scaled random normals for every constant tensor of more than one dimension."""
     model = onnx.load(path)
+    graph = model.graph
     rng = np.random.default_rng(0)
-    shapes = {t.name: numpy_helper.to_array(t).tolist() for t in model.graph.initializer}
+    held = {t.name: t for t in graph.initializer}
     kept = []
-    for node in model.graph.node:
-        shape = shapes.get(node.input[0]) if node.op_type == "ConstantOfShape" else None
-        if shape is None or len(shape) < 2:
+    for node in graph.node:
+        shape = numpy_helper.to_array(held[node.input[0]]).tolist() if node.op_type == "ConstantOfShape" else []
+        if len(shape) < 2:
             kept.append(node)
             continue
-        scale = math.sqrt(2.0 / math.prod(shape[1:]))
-        weights = (rng.standard_normal(shape, np.float32) * scale).astype(np.float32)
-        model.graph.initializer.append(numpy_helper.from_array(weights, node.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    return model
+        weights = (rng.standard_normal(shape, np.float32) * math.sqrt(2 / math.prod(shape[1:]))).astype(np.float32)
+        graph.initializer.append(numpy_helper.from_array(weights, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(kept)
+    for name in {node.input[1] for node in kept if node.op_type == "Reshape" and node.input[1] in held}:
+        shape = numpy_helper.to_array(held[name]).copy()
+        if shape[0] == 1:
+            shape[0] = 0  # as many as there were
+            held[name].CopyFrom(numpy_helper.from_array(shape, name))
+    for value in (*(v for v in graph.input if v.name not in held), *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    return bytes(model.SerializeToString())
 
 
-def lenet() -> bytes:
-    """LeNet-5 with a symbolic batch."""
-    return ir.to_proto(models.lenet5().to_ir()).SerializeToString()
-
-
-def problems() -> Iterator[tuple[str, Callable[[], bytes], int]]:
-    """(name, model, batch); models are made when their turn comes."""
+def problems(batches: Sequence[int]) -> Iterator[tuple[str, Callable[[], bytes], list[int]]]:
+    """(name, what makes the model, batches)."""
     for path in sorted(LIGHT.glob("*.onnx")):
-        yield path.stem.removeprefix("light_"), lambda path=path: with_random_weights(path).SerializeToString(), 1
-    for batch in (1, 64):
-        yield f"lenet5 batch {batch}", lenet, batch
+        yield path.stem.removeprefix("light_"), lambda path=path: light(path), list(batches)
+    yield "mobilenet_v2", mobilenet_v2, list(batches)
+    yield "lenet5", lambda: ir.to_proto(models.lenet5().to_ir()).SerializeToString(), [*batches, LARGEST_LENET]
 
 
-def session(data: bytes, threads: int, engine: str) -> tuple[Any, float]:
-    """A session of `arrays`, `native` or `onnxruntime`, and the seconds it took to make it."""
-    module: Any = onnxruntime if engine == "onnxruntime" else runtime
-    options = module.SessionOptions()
-    options.intra_op_num_threads = threads
-    if module is runtime:
-        options.add_session_config_entry("striate.engine", engine)
-    begin = time.perf_counter()
-    made = module.InferenceSession(data, options)
-    return made, time.perf_counter() - begin
+def measured(name: str, file: Path, batch: int, threads: int, seconds: float, cold: bool, say: Any) -> Result:
+    """Both sides of one trial, as plain data."""
+    feeds = Inputs.of(file).feeds({}, batch, seed=1)
+    sides = measure(Trial(file, feeds, threads, SIDES, seconds=seconds, cold=cold), say)
+    return {"model": name, "batch": batch, "threads": threads, "sides": [m.as_dict() for m in sides]}
 
 
-def measured(name: str, data: bytes, batch: int, threads: int) -> Row:
-    """The three engines in turn."""
-    sessions, created = {}, {}
-    for engine in ("native", "onnxruntime", "arrays"):
-        sessions[engine], created[engine] = session(data, threads, engine)
-    rng = np.random.default_rng(1)
-    feeds = {
-        i.name: rng.standard_normal([d if isinstance(d, int) else batch for d in i.shape], np.float32)
-        for i in sessions["native"].get_inputs()
-    }
-    begin = time.perf_counter()
-    mine = sessions["native"].run(None, feeds)[0]  # the plan, and with it the machine code, is made now
-    created["native"] += time.perf_counter() - begin
-    right = sessions["onnxruntime"].run(None, feeds)[0]
-    times: dict[str, list[float]] = {engine: [] for engine in sessions}
-    # OpenBLAS's threads spin for long after NumPy's products, so NumPy does not take turns but comes last.
-    turns = [engine for _ in range(ROUNDS) for engine in ("native", "onnxruntime")] + ["arrays"] * ROUNDS
-    for engine in turns:
-        time.sleep(PAUSE)
-        sessions[engine].run(None, feeds)
-        for _ in range(RUNS):
-            begin = time.perf_counter()
-            sessions[engine].run(None, feeds)
-            times[engine].append((time.perf_counter() - begin) * 1e3)
-    ours, theirs, peer = (median(times[e]) for e in ("arrays", "native", "onnxruntime"))
-    difference = np.abs(mine - right).max() / np.ptp(right)
-    return Row(name, threads, ours, theirs, peer, created["native"], created["onnxruntime"], float(difference))
+def cells(result: Result) -> tuple[str, ...]:
+    """A row of the table."""
+    ours, theirs = result["sides"]
+    return (
+        result["model"], str(result["batch"]), str(result["threads"]),
+        _text(ours["median"], 1e3, ".3g"), _text(theirs["median"], 1e3, ".3g"), _text(theirs["ratio"], 1, ".2f"),
+        _text(ours["warm"], 1, ".2f"), _text(ours["cold"], 1, ".2f"), _text(theirs["warm"], 1, ".2f"),
+        _text(ours["peak"], 1e-6, ".0f"), _text(theirs["peak"], 1e-6, ".0f"), _text(theirs["difference"], 1, ".0e"),
+    )  # fmt: skip
 
 
-def page(rows: list[Row]) -> str:
-    """The table as a page, with what it was measured on."""
-    lines = ["# Inference: native and arrays engine beside onnxruntime", ""]
-    lines += [f"`python -m benchmarks.inference --write`, {machine()}, onnxruntime {onnxruntime.__version__}.", ""]
-    lines += [
-        "Batch 1 unless said; medians of alternating blocks in one process; `create` includes the first run, which"
+def _text(number: float | None, unit: float, form: str) -> str:
+    if number is None:
+        return "–"
+    number *= unit
+    return f"{number:,.0f}" if form.endswith("g") and number >= 100 else f"{number:{form}}"
+
+
+def table(results: Sequence[Result]) -> list[str]:
+    """Lines that are a table on a terminal and in Markdown."""
+    rows = [cells(result) for result in results]
+    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+
+    def line(texts: Sequence[str]) -> str:
+        padded = (t.rjust(w) if i else t.ljust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True)))
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths))
+    return [line(HEADINGS), f"|{rule}|", *map(line, rows)]
+
+
+def page(results: Sequence[Result]) -> str:
+    """The table as a page, with what it was measured on and what the columns mean."""
+    lines = [
+        "# Inference: the native engine beside onnxruntime",
+        "",
+        f"`python -m benchmarks.inference --write`, {machine()}, onnxruntime {onnxruntime.__version__}.",
+        "",
+        "Random normal inputs and weights, float32. Each side has a process of its own and both take turns in short",
+        "blocks; medians. `create`: seconds from the file to the first outputs, imports not counted; `cold`: ours with",
+        "no compiled code in the cache. `peak MB`: the most memory resident from the file to the last run, less what",
+        "the process had with imports and inputs. `diff/range`: the largest difference of an output ÷ its range.",
+        "",
     ]
-    lines += ["makes the plan (machine code from a warm cache). The arrays engine is NumPy with its own threads.", ""]
-    lines += [f"| {' | '.join(HEADINGS)} |", "|---|" + "--:|" * (len(HEADINGS) - 1)]
-    lines += [f"| {' | '.join(row.cells())} |" for row in rows]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *table(results), ""])
 
 
-def machine() -> str:
-    """Cores and processor."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        found = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = found[0] if found else name
-    return f"{os.cpu_count()} cores ({name})"
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Whole networks on both engines beside onnxruntime.")
-    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
-    parser.add_argument("--only", default="", help="models whose name contains this")
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
-    given = parser.parse_args()
-    onnxruntime.set_default_logger_severity(3)  # it warns of every initializer that nothing reads
-    chosen = [p for p in problems() if given.only in p[0]]
-    rows = []
-    for name, make, batch in track(chosen, "measuring", console=Console(stderr=True)):
-        data = make()
-        rows += [measured(name, data, batch, threads) for threads in given.threads]
-    table = Table()
-    for i, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="right" if i else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row.cells())
-    Console(width=None if Console().is_terminal else 110).print(table)
-    if given.write:
-        PAGE.write_text(page(rows), encoding="utf-8")
+def main(
+    only: Annotated[str, typer.Option(help="Models whose name contains this.")] = "",
+    threads: Annotated[str, typer.Option(help="Numbers, such as 1,2.")] = "1,2",
+    batches: Annotated[str, typer.Option(help="Numbers, such as 1,8,32.")] = "1,8,32",
+    seconds: Annotated[float, typer.Option(help="For the runs of each side of a trial.")] = 1.0,
+    keep: Annotated[Path | None, typer.Option(help="Keep figures in this file, and go on from those in it.")] = None,
+    write: Annotated[bool, typer.Option(help=f"Write docs/{PAGE.name}.")] = False,
+) -> None:
+    """Measure whole networks on the native engine and onnxruntime."""
+    kept: list[Result] = json.loads(keep.read_text(encoding="utf-8")) if keep is not None and keep.exists() else []
+    known = {(r["model"], r["batch"], r["threads"]): r for r in kept}
+    counts = [int(n) for n in threads.split(",")]
+    results: list[Result] = []
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="striate-inference-") as folder, console.status("measuring") as status:
+        for name, make, sizes in problems([int(n) for n in batches.split(",")]):
+            trials = [(batch, n) for batch in dict.fromkeys(sizes) for n in counts if only in name]
+            file = Path(folder, f"{name}.onnx")
+            if any((name, *trial) not in known for trial in trials):
+                file.write_bytes(make())
+            for batch, n in trials:
+                found = known.get((name, batch, n))
+                if found is None:
+                    head = f"{name}, batch {batch}, {n} thread{'s' * (n != 1)}: "
+                    cold = batch == min(sizes)
+                    found = measured(
+                        name, file, batch, n, seconds, cold, lambda text, head=head: status.update(head + text)
+                    )
+                    if not any(side["fault"] for side in found["sides"]):
+                        known[name, batch, n] = found
+                    if keep is not None:
+                        atomic_write(keep, json.dumps(list(known.values()), indent=1).encode())
+                results.append(found)
+            file.unlink(missing_ok=True)
+    print("\n".join(table(results)))
+    faults = [
+        f"{r['model']}, batch {r['batch']}: {s['side']}: {s['fault']}"
+        for r in results
+        for s in r["sides"]
+        if s["fault"]
+    ]
+    print("\n".join(faults), end="\n" * bool(faults))
+    if write:
+        atomic_write(PAGE, page(results).encode())
         print(f"wrote {PAGE}")
+    if faults:
+        raise typer.Exit(1)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

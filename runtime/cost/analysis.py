@@ -19,7 +19,7 @@ from ..ops import registry
 from ..passes.fold import MAX_FOLDED_BYTES
 from .bind import bind, bound
 from .bodies import bodies, call_body, feed, results
-from .engines import engine_of
+from .engines import engine_of, lowered
 from .flops import count
 from .lifetimes import element_count, peak_bytes, value_bytes
 from .receptive import Fields, fields, untouched
@@ -66,6 +66,7 @@ class _Analysis:
         self.fields: dict[ir.Value, Fields] = {}
         self.inside: dict[ir.Node, int] = {}
         self.views: set[ir.Node] = set()
+        self.repeated: set[ir.Node] = set()
         self.steps: list[tuple[ir.Node, NodeCost, registry.Operator | None, bool]] = []
         self.calls: dict[ir.Node, list[tuple[ir.Value, ir.Value]]] = {}
         self.calling: list[ir.OperatorIdentifier] = []
@@ -85,6 +86,7 @@ class _Analysis:
         self._add_initializers(graph)
         report.macs, report.flops = self._body(graph, graph.opset_imports, 0, "")
         report.peak_bytes = self._peak(list(graph), graph.inputs, graph.outputs)
+        self._find_native()
         report.inputs, report.outputs = tuple(map(_result, graph.inputs)), tuple(map(_result, graph.outputs))
         if not shapes and batch is None:  # then the file's own words say more
             report.inputs = declared[0]
@@ -96,6 +98,12 @@ class _Analysis:
         report.operators = Counter((node.operator, node.engine) for node in report.nodes)
         report.notes += self._remarks()
         return report
+
+    def _find_native(self) -> None:
+        """Of what lies in no body of a control structure: there, kernels run on arrays."""
+        rows = {n: row for n, row, *_ in self.steps if row.engine == "arrays" and n not in self.repeated}
+        for node in lowered(rows, self.constants):
+            rows[node].engine = "native"
 
     def _remarks(self) -> list[str]:
         made = [self.problem] if self.problem else []
@@ -215,7 +223,9 @@ class _Analysis:
         sums, needs = [], []
         for name, graph in graphs.items():
             self._add_initializers(graph)
+            first = len(self.steps)
             sums.append(self._body(graph, versions, depth + 1, name))
+            self.repeated.update(step[0] for step in self.steps[first:])
             needs.append(self._peak(list(graph), (), graph.outputs))
         with suppress(IndexError, ValueError, TypeError):
             results(node, graphs)

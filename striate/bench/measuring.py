@@ -108,19 +108,21 @@ def measure(trial: Trial, say: Said = lambda text: None) -> list[Measured]:
         folder = Path(name)
         write_arrays(folder / "inputs", trial.feeds)
         workers: dict[str, Worker] = {}
+        started: dict[str, _Start] = {}
         for side, result in found.items():
             try:
                 if trial.cold:
                     say(f"{side}: bringing it up with an empty cache")
                     with _worker(trial, side, folder) as worker:
-                        result.cold = _brought_up(worker, trial, side, folder, None)[0]
+                        result.cold = _brought_up(worker, trial, side, folder, None).seconds
                 say(f"{side}: bringing it up")
                 workers[side] = stack.enter_context(_worker(trial, side, folder))
-                result.warm, result.peak = _brought_up(workers[side], trial, side, folder, folder / side)
+                started[side] = _brought_up(workers[side], trial, side, folder, folder / side)
+                result.warm = started[side].seconds
             except WorkerFailed as failed:
                 result.fault = str(failed)
                 workers.pop(side, None)
-        _take_turns(trial, workers, found, say)
+        _take_turns(trial, workers, started, found, say)
         outputs = {side: read_arrays(folder / side) for side in workers}
     _compare(found, outputs)
     return list(found.values())
@@ -130,30 +132,39 @@ def _worker(trial: Trial, side: str, folder: Path) -> Worker:
     return Worker(trial.threads, folder / f"cache of {side}" if trial.cold else None, trial.timeout)
 
 
-def _brought_up(
-    worker: Worker, trial: Trial, side: str, folder: Path, outputs: Path | None
-) -> tuple[float, int | None]:
-    """Seconds to the first outputs, and bytes on the way."""
-    script = side == "script"
+@dataclass(frozen=True)
+class _Start:
+    """How a side came up: seconds to a session, and of the first run; bytes resident before all that."""
+
+    created: float
+    first: float
+    resident: int | None
+
+    @property
+    def seconds(self) -> float:
+        return self.created + self.first
+
+
+def _brought_up(worker: Worker, trial: Trial, side: str, folder: Path, outputs: Path | None) -> _Start:
+    file = trial.script if side == "script" and trial.script is not None else trial.model
     said = worker.ask(
         {
             "side": side,
-            "model": str((trial.script if script and trial.script else trial.model).absolute()),
+            "model": str(file.absolute()),
             "threads": trial.threads,
             "inputs": str(folder / "inputs"),
             "outputs": str(outputs) if outputs is not None else "",
         }
     )
     worker.rest()
-    return said["created"] + said["first"], _above(said["peak"], said["resident"])
+    return _Start(said["created"], said["first"], said["resident"])
 
 
-def _above(peak: int | None, before: int | None) -> int | None:
-    return None if peak is None or before is None else max(peak - before, 0)
-
-
-def _take_turns(trial: Trial, workers: dict[str, Worker], found: dict[str, Measured], say: Said) -> None:
-    guesses: dict[str, float] = {side: found[side].warm or 1.0 for side in workers}
+def _take_turns(
+    trial: Trial, workers: dict[str, Worker], started: dict[str, _Start], found: dict[str, Measured], say: Said
+) -> None:
+    """Blocks of runs until all sides have had their time; a side that fails is left out from then on."""
+    guesses = {side: max(started[side].first, 1e-6) for side in workers}
     spent = dict.fromkeys(workers, 0.0)
     cpu = dict.fromkeys(workers, 0.0)
     order, rounds = list(workers), 0
@@ -164,7 +175,7 @@ def _take_turns(trial: Trial, workers: dict[str, Worker], found: dict[str, Measu
             runs = max(1, min(MOST_RUNS, round(BLOCK / guesses[side])))
             begin = time.perf_counter()
             try:
-                said = workers[side].ask({"runs": runs, "warm_up": guesses[side] < SLOW or rounds == 1})
+                said = workers[side].ask({"runs": runs, "warm_up": guesses[side] < SLOW})
             except WorkerFailed as failed:
                 found[side].fault = str(failed)
                 order.remove(side)
@@ -173,7 +184,9 @@ def _take_turns(trial: Trial, workers: dict[str, Worker], found: dict[str, Measu
             workers[side].rest()
             spent[side] += time.perf_counter() - begin
             times = said["times"]
-            guesses[side] = min(times)
+            guesses[side] = max(min(times), 1e-6)
+            if said["peak"] is not None and (before := started[side].resident) is not None:
+                found[side].peak = max(said["peak"] - before, 0)
             if rounds == 1 and guesses[side] < BLOCK / 2:
                 continue  # the first block of a quick model only tells how long a run is
             found[side].times += times

@@ -52,8 +52,12 @@ def run_all(trials: Sequence[Trial], say: Callable[[str], None] = lambda text: N
     for number, trial in enumerate(trials, 1):
         shapes = {name: array.shape for name, array in trial.feeds.items()}
         head = f"{number} of {len(trials)}: {Row(shapes, trial.threads, []).title}: "
-        rows.append(Row(shapes, trial.threads, measure(trial, lambda text, head=head: say(head + text))))
+        rows.append(Row(shapes, trial.threads, measure(trial, _behind(head, say))))
     return rows
+
+
+def _behind(head: str, say: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: say(head + text)
 
 
 COLUMNS: tuple[tuple[str, int, Callable[[Measured], str]], ...] = (

@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,19 +23,40 @@ from .exchange import read_arrays, write_arrays
 from .machine import forget_peak, peak_resident, resident
 from .sides import Run, create, import_all
 
+__all__ = ["Ask", "work"]
+
+_PREFIX = "[ONNXRuntimeError]"
+
+Ask = Callable[[dict[str, Any] | None], dict[str, Any] | None]
+
 
 def main() -> None:
     """Answers until there is nothing more to read; ends after an error."""
+    work(_serve)
+
+
+def work(serve: Callable[[Ask], None]) -> None:
+    """Has `serve` answer: it is given a function that takes an answer to what was last asked and gives what comes next.
+
+    There is nothing to answer at first, and nothing is asked any more when None comes.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def ask(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+        if answer is not None:
+            _say(answers, answer)
+        line = sys.stdin.readline()
+        return json.loads(line) if line else None
+
     try:
-        _serve(answers)
+        serve(ask)
     except Exception as error:
-        _answer(answers, {"error": _said(error)})
+        _say(answers, {"error": _said(error)})
 
 
-def _serve(answers: IO[str]) -> None:
-    job = json.loads(sys.stdin.readline() or "null")
+def _serve(ask: Ask) -> None:
+    job = ask(None)
     if job is None:
         return
     import_all(job["side"])
@@ -51,10 +73,9 @@ def _serve(answers: IO[str]) -> None:
     if job["outputs"]:
         write_arrays(Path(job["outputs"]), _arrays(results))
     del results
-    _answer(answers, {"created": created, "first": first, "resident": before, "peak": peak})
-    for line in sys.stdin:
-        asked = json.loads(line)
-        _answer(answers, {**_timed(run, feeds, asked["runs"], asked["warm_up"]), "peak": peak_resident()})
+    asked = ask({"created": created, "first": first, "resident": before, "peak": peak})
+    while asked is not None:
+        asked = ask({**_timed(run, feeds, asked["runs"], asked["warm_up"]), "peak": peak_resident()})
 
 
 def _timed(run: Run, feeds: Any, runs: int, warm_up: bool) -> dict[str, Any]:
@@ -77,18 +98,19 @@ def _arrays(results: list[Any]) -> dict[str, Any]:
     return {str(i): np.asarray(r) for i, r in enumerate(results) if not isinstance(r, (list, tuple, dict))}
 
 
-def _answer(answers: IO[str], content: dict[str, Any]) -> None:
+def _say(answers: IO[str], content: dict[str, Any]) -> None:
     answers.write(json.dumps(content) + "\n")
     answers.flush()
 
 
 def _said(error: Exception) -> str:
     """One line; of our errors under onnxruntime's names, the sentence behind them."""
-    behind = error.__cause__
-    if isinstance(error, StriateError):
-        text = str(behind) if isinstance(behind, StriateError) else str(error)
-    else:
-        text = f"{type(error).__name__}: {error}"
+    text = str(error)
+    if text.startswith(_PREFIX):
+        behind = error.__cause__
+        text = str(behind) if isinstance(behind, StriateError) else text.split(" : ", 3)[-1]
+    if not isinstance(error, StriateError):
+        text = f"{type(error).__name__}: {text}"
     return " ".join(text.split())
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import StriateError
-from . import bench, check, demo, evaluate, export, run, summary, train
+from . import bench, check, demo, evaluate, export, profile, run, summary, train
 from .several import Several
 
 __all__ = ["app", "main"]
@@ -31,8 +31,8 @@ app = typer.Typer(
 
 for command in (demo.demo, train.train, evaluate.evaluate, export.export, run.run, check.check, summary.summary):
     app.command()(command)
-for measuring in (bench.bench,):
-    app.command(cls=Several)(measuring)
+app.command(cls=Several)(bench.bench)
+app.command()(profile.profile)
 
 
 def _show_version(wanted: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -82,6 +80,7 @@ def bench(
     from .inputs import read_inputs
     from .several import numbers, words
     from .sources import onnx_file
+    from .status import status
     from .tables import screen_width
     from .writing import writable, write_json
 
@@ -95,9 +94,10 @@ def bench(
     shapes, files = shapes_and_files(input or (), [s.name for s in wanted.specs])
     arrays = read_inputs(wanted, files)
     counts, batches = numbers("--threads", threads, [cores()]), numbers("--batch", batch, [])
-    cases = [wanted.feeds(shapes, size, seed, arrays) for size in batches or [None]]
+    sizes: list[int | None] = [*batches] or [None]
+    cases = [wanted.feeds(shapes, size, seed, arrays) for size in sizes]
     del wanted
-    with _status() as say_now:
+    with status("measuring") as say_now:
         trials = [Trial(path, feeds, n, sides, script, seconds, cold, timeout) for feeds in cases for n in counts]
         rows = run_all(trials, say_now)
     say(path.name, "bold")
@@ -128,17 +128,3 @@ def _others(against: str, script: Path | None) -> list[str]:
     elif against == "onnxruntime":
         found.append("onnxruntime")
     return [*found, "script"] if script is not None else found
-
-
-@contextmanager
-def _status() -> Iterator[Callable[[str], None]]:
-    """Gives a function that shows what happens now, where somebody watches."""
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda text: None
-        return
-    with console.status("measuring") as status:
-        yield lambda text: status.update(Text(text))

@@ -83,10 +83,11 @@ def check(
     from .console import show
     from .inputs import read_inputs
     from .sources import onnx_file
+    from .writing import writable
 
     path = onnx_file(model)
     for file in (json, html):
-        _writable(file)
+        writable(file)
     session = InferenceSession(str(path))
     feeds = read_inputs(session, input) if input else _random(session, samples, seed)
     del session
@@ -154,15 +155,6 @@ def _finish(report: CheckReport, model: str, json: Path | None, html: Path | Non
         command = write_reproducer(report.nodes.evidence, folder, report.nodes.first.title)
         say(f"saved that node and its inputs in {folder}; run it with: {command}")
     raise typer.Exit(1)
-
-
-def _writable(file: Path | None) -> None:
-    from ..runtime.errors import InvalidInput
-
-    if file is not None and not file.parent.is_dir():
-        raise InvalidInput(f"cannot write {file}: there is no folder {str(file.parent)!r}")
-    if file is not None and file.is_dir():
-        raise InvalidInput(f"cannot write {file}: it is a folder")
 
 
 def _say_warning(text: str) -> None:

@@ -19,7 +19,7 @@ from striate.trainer import Model
 
 from .conftest import Run
 
-COMMANDS = ("demo", "train", "evaluate", "export", "run", "check", "summary")
+COMMANDS = ("demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile")
 
 
 def test_train_writes_model_log_and_curves(trained: Path) -> None:

@@ -61,7 +61,7 @@ def test_totals(striate: Run, net: Path) -> None:
     assert found["MACs"] == f"{CONV + 20:,}"
     assert found["producer"] == "someone"
     assert found["opset"] == "ai.onnx 21"
-    assert found["run by"] == "arrays 5"
+    assert found["run by"] == "native 5"
     assert found["classes"] == "five"
     assert "note:" not in done.out
 
@@ -128,7 +128,7 @@ def test_json_holds_everything(striate: Run, net: Path, tmp_path: Path) -> None:
     assert found["metadata"] == {"classes": "five"}
     assert found["inputs"] == [{"name": "image", "dtype": "float", "shape": [1, 3, 16, 16]}]
     conv, _, pool, *_ = found["nodes"]
-    assert (conv["field"], conv["stride"], conv["start"], conv["engine"]) == ([3, 3], [2, 2], [0, 0], "arrays")
+    assert (conv["field"], conv["stride"], conv["start"], conv["engine"]) == ([3, 3], [2, 2], [0, 0], "native")
     assert pool["field"] == ["all", "all"]
     assert set(found["definitions"]) >= {"macs", "flops", "parameters"}
 

@@ -495,7 +495,7 @@ def test_functions_are_counted_for_every_call() -> None:
     assert [_row(report, n).outputs[0].shape for n in ("first", "second")] == [(1, 3, 5, 5), (1, 2, 2, 2)]
     assert report.macs == 100 * 3 * 18 + 9 * 2 * 27
     assert report.parameters == 2 * 54
-    assert [n.engine for n in report.nodes] == ["function body", "arrays", "arrays"] * 2
+    assert [n.engine for n in report.nodes] == ["function body", "native", "native"] * 2
     assert _row(report, "second").field == (4 + 2 * 3, 4 + 2 * 3)
     assert report.peak_bytes == 4 * (2 * 144 + 3 * 100 + 3 * 25)
 
@@ -576,3 +576,38 @@ def test_folded_weights_without_data_are_counted() -> None:
     assert (report.parameters, report.weight_bytes, report.constants) == (3, 12, 2)
     assert _row(report, "mul").parameters == 3
     assert [n.engine for n in report.nodes] == ["folded", "folded", "arrays"]
+
+
+def test_where_nodes_run() -> None:
+    """Machine code for stretches that hold a convolution or product; nothing else, and no body of an If."""
+    then = _graph([node("Conv", ["q", "w"], ["a"], "in a body")], outputs=["a"])
+    other = _graph([node("Identity", ["q"], ["b"])], outputs=["b"])
+    nodes = [
+        node("Conv", ["x", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        node("Dropout", ["c"], ["d", "mask"], "idle"),
+        node("Relu", ["d"], ["r"], "relu"),
+        node("CumSum", ["r", "axis"], ["s"], "sum"),
+        node("Sqrt", ["s"], ["q"], "alone"),
+        node("ReduceMax", ["q"], ["top"], "most", keepdims=0),
+        node("Greater", ["top", "zero"], ["cond"], "positive"),
+        node("If", ["cond"], ["y"], "if", then_branch=then, else_branch=other),
+    ]
+    weights = {"w": (3, 3, 3, 3), "axis": np.asarray(2, np.int64), "zero": np.zeros((), np.float32)}
+    model = read(_model(nodes, {"x": (1, 3, 8, 8)}, weights))
+    found = {n.name: n.engine for n in analyse(model).nodes}
+    assert found.pop("b") == "arrays"
+    assert found == {
+        "conv": "native", "idle": "native", "relu": "native", "sum": "arrays", "alone": "arrays", "if": "arrays",
+        "in a body": "arrays", "most": "arrays", "positive": "arrays",
+    }  # fmt: skip
+
+
+def test_missing_weights_do_not_change_where_nodes_run(tmp_path: Path) -> None:
+    nodes = [node("Conv", ["x", "w"], ["y"], "conv")]
+    path = tmp_path / "m.onnx"
+    content = onnx.load_from_string(_model(nodes, {"x": (1, 3, 8, 8)}, {"w": (3, 3, 3, 3)}))
+    onnx.save(content, path, save_as_external_data=True, location="w.bin", size_threshold=0)
+    (tmp_path / "w.bin").unlink()
+    model = ir.from_proto(onnx.load(path, load_external_data=False))
+    assert [n.engine for n in analyse(model).nodes] == ["native"]
+    assert model.graph.initializers["w"].const_value is None

@@ -12,7 +12,7 @@ import os
 import sys
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from ...files import atomic_write
@@ -20,10 +20,12 @@ from .host import host
 
 __all__ = ["address", "cache_folder"]
 
-FORMAT = b"striate object 1\n"
-_lock = Lock()
+FORMAT = b"striate object 2\n"
+_lock = RLock()
 _symbols: dict[str, int] = {}
-_alive: list[Any] = []
+
+if hasattr(os, "register_at_fork"):  # a child could not compile if another thread were doing so at that moment
+    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def address(name: str, ir: str) -> int:
@@ -90,7 +92,7 @@ def _load(key: str, name: str, ir: str) -> int:
     found = int(engine.get_function_address(name))
     if not found:
         raise RuntimeError(f"compiled code has no function {name!r}")
-    _alive.append(engine)
+    engine.detach()  # code stays: threads may be in it even while the interpreter ends
     return found
 
 
@@ -108,8 +110,8 @@ def _compile(ir: str) -> bytes:
     machine = _machine()
     module = llvm.parse_assembly(ir)
     module.verify()
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_unrolling = True
+    # The text is arranged as it should run: more passes take twice the time and find nothing.
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return bytes(machine.emit_object(module))
