@@ -129,7 +129,8 @@ class Builder:
         """A named constant of the graph, such as a weight."""
         tensor = ir.tensor(content, name=name) if isinstance(content, np.ndarray) else content
         tensor.name = name
-        value = ir.Value(name=name, shape=tensor.shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+        shape = ir.Shape(tensor.shape.numpy())
+        value = ir.Value(name=name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
         self.graph.register_initializer(value)
         self._names.add(name)
         return value

@@ -67,8 +67,8 @@ class Plan:
 
     `values` holds the constants in their slots and None elsewhere (slot 0 is the absent input). `copied` are the
     outputs whose memory belongs to somebody else; `donated` pairs the slots of an input and the output to be written
-    over it at the end. The first `guarded` steps compute the guarded output and write over no donated input. If all of
-    the plan is one direct call, `whole` is the function, the names of its inputs, and output name → place in its result.
+    over it at the end. The first `guarded` steps compute the guarded output and write over no donated input. `whole`:
+    if all of the plan is one direct call, the function, the names of its inputs, and output name → place in its result.
     """
 
     feeds: dict[str, int]

@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import onnx
 import onnx_ir as ir
 from google.protobuf.message import DecodeError
@@ -122,7 +121,7 @@ def _open(path: str, where: str, limits: Limits) -> tuple[bytes, Weights]:
     if os.path.isdir(path):
         raise NotAModel(f"{where} is a directory; expected an ONNX file")
     try:
-        file = open(path, "rb")  # noqa: SIM115: weights are read from it later
+        file = open(path, "rb")  # noqa: SIM115 - weights are read from it later
         taken = None
         try:
             taken = _take(file, os.fstat(file.fileno()).st_size, where, limits)

@@ -120,7 +120,7 @@ def _into_weights(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.nd
         return (tensor.numpy() * scale.reshape(along)).astype(dtype)
 
     old = constant(bias)
-    _set(build, node, 1, lazy(scaled, tensor.dtype, tensor.shape, None))
+    _set(build, node, 1, lazy(scaled, tensor.dtype, ir.Shape(shape), None))
     _set(build, node, 2, ir.tensor(((0 if old is None else old) * scale + shift).astype(dtype)))
     return True
 

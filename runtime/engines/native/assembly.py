@@ -62,6 +62,7 @@ class Op(Protocol):
 
     def settle(self, settings: Settings) -> None:
         """Decides how it is computed, where there are several ways, now that all that was merged is known."""
+        return
 
     def emit(self, asm: Assembly) -> None:
         """Adds its steps: `asm.read` for each input, `asm.write` for the output, `asm.constant`, `asm.add`."""
@@ -220,7 +221,7 @@ class Assembly:
         for value in self._homes:
             largest = self._largest(value)
             frames = (self._frames.get(v, NO_FRAME) for v in (value, largest))
-            self._frames[largest] = tuple(map(max, *frames))  # type: ignore[assignment]
+            self._frames[largest] = tuple(map(max, *frames))
         for value in self._homes:
             self._frames[value] = self._frames[self._largest(value)]
 
@@ -358,7 +359,7 @@ class Stretch:
 
     def __call__(self, xp: Any, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
         """Any arrays of the declared shapes; they are copied where machine code cannot read them as they are."""
-        return self.direct(tuple([np.require(x, t, "CA") for x, t in zip(inputs, self._inputs, strict=True)]))
+        return self.direct(tuple([np.require(x, t, ["C", "A"]) for x, t in zip(inputs, self._inputs, strict=True)]))
 
     def direct(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
         """C-contiguous, aligned arrays of the declared shapes and dtypes."""

@@ -44,10 +44,11 @@ def fastest(problem: conv.Convolution, threads: int) -> int:
     """The way that takes the least time."""
     name = hashlib.blake2b(repr((FORMAT, host(), problem, threads)).encode(), digest_size=20).hexdigest()
     known = _remembered(name)
-    if known not in WAYS:
-        known = min(WAYS, key=lambda m: _seconds(problem, m, threads))
-        _remember(name, known)
-    return known
+    if known is not None:
+        return known
+    found = min(WAYS, key=lambda m: _seconds(problem, m, threads))
+    _remember(name, found)
+    return found
 
 
 def _remembered(name: str) -> int | None:
@@ -56,7 +57,7 @@ def _remembered(name: str) -> int | None:
         text = "" if folder is None else (folder / "tuned" / name).read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
         return None
-    return int(text) if len(text) == 1 and text.isdigit() else None
+    return {str(m): m for m in WAYS}.get(text)
 
 
 def _remember(name: str, m: int) -> None:
