@@ -99,7 +99,7 @@ def group_normalization_18(xp, X, scale, bias, *, num_groups, epsilon=1e-5, out=
     return _normalize_groups(xp, "GroupNormalization", X, *repeated, num_groups, epsilon, out)
 
 
-@op("GroupNormalization", since=21, inplace=True)
+@op("GroupNormalization", since=21, inplace=True, infer=_type_of_input)
 def group_normalization(xp, X, scale, bias, *, num_groups, epsilon=1e-5, stash_type=1, out=None):
     """x̂ · scale + bias, both per channel."""
     check_channels("GroupNormalization", X, _channels("GroupNormalization", X), scale=scale, bias=bias)

@@ -50,6 +50,10 @@ class Draw:
     inputs: dict[str, np.ndarray]
     rng: np.random.Generator = field(repr=False)
 
+    @property
+    def content(self) -> bytes:
+        return self.model.SerializeToString()
+
     def again(self) -> dict[str, np.ndarray]:
         """Other numbers of the same sort for the inputs."""
         return {name: _numbers(self.rng, x.shape, self.special) for name, x in self.inputs.items()}

@@ -86,17 +86,18 @@ class Guards:
 
     def __enter__(self) -> Guards:
         self._patch = pytest.MonkeyPatch()
-        sizes: dict[int, dict[int, tuple[int, int]]] = {}
+        sizes: dict[int, _Sizes] = {}
+        inside: dict[int, dict[int, tuple[int, int]]] = {}
         place = Assembly._placed
 
         def placed(asm: Assembly) -> Program:
             program = place(asm)
-            sizes[id(program)] = _sizes(asm)
+            sizes[id(program)], inside[id(program)] = _sizes(asm), dict(asm._inside)
             self._programs.append(program)
             return program
 
         def call(program: Program, arrays: tuple[np.ndarray, ...], threads: int) -> None:
-            self._run(program, sizes[id(program)], arrays, threads)
+            self._run(program, sizes[id(program)], inside[id(program)], arrays, threads)
 
         self._programs: list[Program] = []
         self._patch.setattr(Assembly, "_placed", placed)
@@ -107,7 +108,12 @@ class Guards:
         self._patch.undo()
 
     def _run(
-        self, program: Program, sizes: dict[int, tuple[int, int]], arrays: tuple[np.ndarray, ...], threads: int
+        self,
+        program: Program,
+        sizes: _Sizes,
+        inside: dict[int, tuple[int, int]],
+        arrays: tuple[np.ndarray, ...],
+        threads: int,
     ) -> None:
         slots = np.zeros(max(program.slots, 1), np.int64)
         rooms: dict[int, Room] = {}
@@ -116,7 +122,7 @@ class Guards:
             room = rooms[slot] = Room(nbytes, align, self.before)
             if content is not None:
                 room.bytes[:] = content.reshape(-1).view(np.uint8)
-            slots[slot] = room.bytes.ctypes.data if nbytes else room.edge
+            slots[slot] = room.address
 
         for slot, content in program.constants.items():
             lay(slot, content.nbytes, gcd(content.nbytes, 64), content)
@@ -124,7 +130,9 @@ class Guards:
             lay(slot, nbytes, align)
         for slot, array in zip(program.outside, arrays, strict=True):
             lay(slot, array.nbytes, array.itemsize, np.ascontiguousarray(array))
-        missing = set(range(program.slots)) - set(rooms)
+        for slot, (root, offset) in inside.items():
+            slots[slot] = rooms[root].address + offset
+        missing = set(range(program.slots)) - set(rooms) - set(inside)
         assert not missing, f"slots {missing} have no memory"
         self.runs, self.buffers = self.runs + 1, self.buffers + len(rooms)
         team().run(program.code.ctypes.data, slots.ctypes.data, threads)
@@ -135,7 +143,10 @@ class Guards:
             room.free()
 
 
-def _sizes(asm: Assembly) -> dict[int, tuple[int, int]]:
+_Sizes = dict[int, tuple[int, int]]
+
+
+def _sizes(asm: Assembly) -> _Sizes:
     """Slot in the arena → bytes, alignment: of plain values, whose kernels promise to need no more, their elements'.
 
     Other buffers of kernels that need more consist of whole registers.
@@ -149,7 +160,7 @@ class Room:
 
     Attributes:
         bytes: filled with 255.
-        edge: the address where the page and the bytes meet.
+        address: of the first of them.
     """
 
     def __init__(self, nbytes: int, align: int, before: bool) -> None:
@@ -161,9 +172,8 @@ class Room:
         page = self._start if before else self._start + pages * PAGE
         if _libc.mprotect(page, PAGE, NO_ACCESS):
             raise OSError(ctypes.get_errno(), "mprotect")
-        self.edge = page + PAGE if before else page
-        first = page + PAGE if before else page - -(-nbytes // align) * align
-        self.bytes = np.frombuffer((ctypes.c_uint8 * nbytes).from_address(first), np.uint8)
+        self.address = page + PAGE if before else page - -(-nbytes // align) * align
+        self.bytes = np.frombuffer((ctypes.c_uint8 * nbytes).from_address(self.address), np.uint8)
         self.bytes[:] = 255
 
     def free(self) -> None:

@@ -66,6 +66,20 @@ def test_plain_boxes(seed: int, dtype: type) -> None:
     assert y.tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+@pytest.mark.parametrize("shape", [(150, 333), (3, 129, 70), (5, 8, 9), (2, 3000, 7), (1, 7, 3000), (300, 2, 5)])
+@pytest.mark.parametrize("width", [16, 32, 64])
+def test_matrices_turned(shape: tuple[int, ...], dtype: type, width: int) -> None:
+    """Squares that do not divide bands and pieces, which do not divide the axes; short axes."""
+    x = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    perm = (*range(len(shape) - 2), len(shape) - 1, len(shape) - 2)
+    want = x.transpose(perm)
+    y = np.full(want.shape, -1, dtype)
+    made = side(Plain(shape, x.dtype), perm=perm), side(Plain(y.shape, x.dtype))
+    run(copy_box(*made, y.shape, 0, 1, width=width), [x, y], threads=2)
+    np.testing.assert_array_equal(y, want)
+
+
 @pytest.mark.parametrize("seed", range(80))
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_boxes_of_blocks(seed: int, lanes: int) -> None:

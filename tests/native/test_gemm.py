@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from striate.runtime.engines.native.host import host
 from striate.runtime.engines.native.kernels import gemm
 from striate.runtime.engines.native.kernels.epilogues import Epilogue
 from striate.runtime.engines.native.kernels.gemm import Product, pack, product, scratch_bytes, steps
@@ -127,6 +128,22 @@ def test_gemm(seed: int, lanes: int) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+@pytest.mark.parametrize("n", [1, 3, 130, 512, 701, 2048, 2049, 5003])
+def test_one_row_and_a_large_matrix(n: int, lanes: int) -> None:
+    """All that may follow the sums; k with and without a rest, n narrower and wider than a task."""
+    rng = np.random.default_rng([n, lanes])
+    for i, e in enumerate(EPILOGUES):
+        c = [None, (), (n,), (1, n), (1, 1)][i % 5]
+        k = large(n) // 8 * 8 + 8 + i % 3
+        factors = {"alpha": 0.5, "beta": -1.25} if i % 2 else {}
+        p = check(rng, (1, k), (k, n), c, e=e, lanes=lanes, threads=1 + i % 3, **factors)
+        assert p.way == ("row" if n >= 128 else "plain")
+    p = check(rng, (3, 1, large(n)), (3, large(n), n), (n,), lanes=lanes, threads=2)
+    assert p.batches == 3
+    check(rng, (1, large(n)), (large(n), n), (n,), dtype=np.float64, threads=2)
+
+
 BATCHES = [
     ((2,), (2,)), ((3,), ()), ((), (3,)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((2, 1, 2), (3, 1)), ((1,), (1,)),
     ((2, 2, 3), (2, 1, 3)), ((0,), (0,)), ((0, 2), (1,)),
@@ -181,10 +198,15 @@ def test_blocks_of_k(mnk: tuple[int, int, int], transA: bool) -> None:
         check(np.random.default_rng(4), a, b, (n,), transA=transA, transB=transB, e=e, alpha=0.5, threads=2)
 
 
+def large(n: int) -> int:
+    """So many rows of n float32 numbers that they do not stay in the second-level cache."""
+    return host().l2 // 2 // (4 * n) + 5
+
+
 def products() -> list[tuple[Product, tuple[int, ...], tuple[int, ...]]]:
     """Every way, with tails in all directions."""
     made = []
-    for m, n, k in ((1, 83, 37), (3, 83, 37), (45, 83, 37), (45, 9, 37), (45, 1, 37), (1, 700, 300)):
+    for m, n, k in ((1, 83, 37), (3, 83, 37), (45, 83, 37), (45, 9, 37), (45, 1, 37), (1, 700, large(700))):
         for flags in range(8):
             transA, transB, constant = (bool(flags >> i & 1) for i in range(3))
             a, b = (2, k, m) if transA else (2, m, k), (n, k) if transB else (k, n)
@@ -194,7 +216,7 @@ def products() -> list[tuple[Product, tuple[int, ...], tuple[int, ...]]]:
 
 
 def test_every_way_is_tried() -> None:
-    assert {p.way for p, _, _ in products()} == {"panels", "plain", "dot"}
+    assert {p.way for p, _, _ in products()} == {"panels", "plain", "row", "dot"}
     assert any(scratch_bytes(p) for p, _, _ in products())
 
 

@@ -37,13 +37,14 @@ def _is_full(case: Case) -> bool:
 
 
 LOWERED = [c for c in CASES if c.op in OPERATORS and not c.domain and "float32" in c.dtypes and _is_full(c)]
+TYPED = [(c, dtype) for c in LOWERED for dtype in ("float32", "float64") if dtype in c.dtypes]
 
 
-@pytest.mark.parametrize("case", LOWERED, ids=lambda case: case.id)
-def test_case_table(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("case", "dtype"), TYPED, ids=lambda part: getattr(part, "id", part))
+def test_case_table(case: Case, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lowered or not, with constant operands or not, the result is that of the arrays engine."""
     monkeypatch.setattr(lowering, "WORTH", Everything())
-    arrays = arrays_of(case, "float32")
+    arrays = arrays_of(case, dtype)
     for constants in (False, True):
         model = ir.from_proto(model_proto(case, arrays))
         feeds = feeds_of(arrays)

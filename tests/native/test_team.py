@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from striate.runtime.engines.native import objects
 from striate.runtime.engines.native.emit import INT, Function
 from striate.runtime.engines.native.program import Kernel, Program, Step, aligned
 from striate.runtime.engines.native.team import team
@@ -105,3 +106,21 @@ def test_the_team_grows_while_it_is_used() -> None:
 
 def test_memory_is_aligned() -> None:
     assert all(aligned(n).ctypes.data % 64 == 0 for n in (1, 63, 64, 1000))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("direct", [True, False])
+def test_arrays_are_found_by_machine_code_or_by_ctypes(
+    threads: int, direct: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Program.call` binds the arrays of a tuple in the order of `outside`."""
+    assert objects.readable()
+    if not direct:
+        monkeypatch.setattr("striate.runtime.engines.native.program.readable", lambda: False)
+    given = chain(5)
+    made = Program(given.steps, {}, given.places, given.arena_bytes, given.slots, outside=[1, 0])
+    for seed in range(3):
+        room = np.random.default_rng(seed).integers(0, 100, 2 * N)
+        x, y = room[N:], np.zeros((2, N), np.int64)[1]
+        made.call((y, x), threads)
+        np.testing.assert_array_equal(y, x[::-1] + 5)

@@ -81,6 +81,14 @@ def test_fast_flags_change_nothing(name: str) -> None:
     np.testing.assert_array_equal(strict, fast)
 
 
+def test_exp_is_the_same_beside_any_number() -> None:
+    x = np.linspace(-90, 90, 16 * 4001).astype(np.float32)
+    beside = x.copy()
+    beside[::16] = np.resize(np.array([np.inf, -200, 100, np.nan], np.float32), beside[::16].size)
+    alone, mixed = (apply(vmath.exp, v, lanes=16).reshape(-1, 16)[:, 1:] for v in (x, beside))
+    np.testing.assert_array_equal(alone, mixed)
+
+
 def test_signs_of_zero() -> None:
     x = np.array([0.0, -0.0], np.float32)
     for name in ("tanh", "erf", "sqrt"):

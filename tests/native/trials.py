@@ -21,7 +21,7 @@ from ..ops.table import Case
 from .geometries import Draw
 from .truth import Beside, Verdict
 
-__all__ = ["TABLE", "everything_lowered", "network", "row", "try_draw", "try_network", "try_row"]
+__all__ = ["TABLE", "everything_lowered", "network", "pictures", "row", "try_draw", "try_network", "try_row"]
 
 ELEMENTS, MOST_RUNS = 256, 32
 """Errors are taken over runs that give so many elements together: of a few numbers, luck decides."""
@@ -64,7 +64,8 @@ def try_draw(draw: Draw, threads: int = 1) -> Verdict:
 def _taken(case: Case) -> bool:
     given = [x for x in case.inputs if x is not None]
     full = all(t.size for x in given for t in tensors(x))
-    return full and not case.domain and case.op in OPERATORS and "float32" in case.dtypes and not _listed(given)
+    known = not case.domain and case.op in OPERATORS and not onnx.defs.get_schema(case.op, case.opset).deprecated
+    return known and full and "float32" in case.dtypes and not _listed(given)
 
 
 def _listed(given: list) -> bool:

@@ -9,32 +9,28 @@ NumPy's, element for element.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from striate.runtime import InferenceSession, SessionOptions
+from striate.runtime import InferenceSession
 
-__all__ = ["DIRECT", "WINOGRAD", "Beside", "Report", "compare", "options", "wide", "wide_inputs"]
+from .busy import options
+
+__all__ = ["DIRECT", "DRAWN", "WINOGRAD", "Beside", "Report", "Verdict", "compare", "wide", "wide_inputs"]
 
 DIRECT = 4.0
 """Times NumPy's own error."""
+DRAWN = 8.0
+"""The same for drawn models."""
 WINOGRAD = 5e-5
 """Of the largest element of the result."""
 LEAST = float(np.finfo(np.float32).smallest_subnormal)
 NORMAL = float(np.finfo(np.float32).smallest_normal)
 
 Inputs = Mapping[str, np.ndarray]
-
-
-def options(engine: str = "native", threads: int = 0, numerics: str = "fast") -> SessionOptions:
-    made = SessionOptions()
-    made.intra_op_num_threads = threads
-    made.numerics = numerics
-    made.add_session_config_entry("striate.engine", engine)
-    return made
 
 
 class Beside:
@@ -133,14 +129,32 @@ class Verdict:
     strict: Report | None
     fast: Report | None
 
-    @property
-    def within(self) -> bool:
-        fair = self.strict is None or self.strict.ratio <= DIRECT
+    def within(self, direct: float) -> bool:
+        """Are both within their bounds: so many times NumPy's error, `WINOGRAD`?"""
+        fair = self.strict is None or self.strict.ratio <= direct
         return fair and (self.fast is None or self.fast.share <= WINOGRAD)
+
+    def plain(self) -> list[list[float] | None]:
+        """As JSON has it."""
+        return [None if r is None else list(astuple(r)) for r in (self.strict, self.fast)]
+
+    @classmethod
+    def plainly(cls, given: Sequence[Sequence[float] | None]) -> Verdict:
+        """From `plain`."""
+        strict, fast = (None if r is None else Report(*r[:3], int(r[3])) for r in given)
+        return cls(strict, fast)
 
     @classmethod
     def of(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """Of all together, as of one result."""
         return cls(Report.of([v.strict for v in verdicts]), Report.of([v.fast for v in verdicts]))
+
+    @classmethod
+    def worst(cls, verdicts: Sequence[Verdict]) -> Verdict:
+        """The greatest ratio, the greatest share."""
+        strict = [v.strict for v in verdicts if v.strict is not None]
+        fast = [v.fast for v in verdicts if v.fast is not None]
+        return cls(max(strict, key=lambda r: r.ratio, default=None), max(fast, key=lambda r: r.share, default=None))
 
     def __str__(self) -> str:
         direct = "nothing" if self.strict is None else f"{self.strict.ratio:.2f} × NumPy's {self.strict.numpy:.2g}"

@@ -6,9 +6,9 @@ __all__ = ["available"]
 
 
 def available() -> bool:
-    """Whether llvmlite is installed, which turns LLVM IR into machine code."""
+    """Whether llvmlite is installed, which turns LLVM IR into machine code, and its library can be loaded."""
     try:
-        import llvmlite  # noqa: F401
-    except ImportError:
+        import llvmlite.binding  # noqa: F401
+    except (ImportError, OSError):
         return False
     return True

@@ -1,8 +1,9 @@
 """LLVM IR → machine code in memory, remembered on disk.
 
 An entry of the cache is named by the hash of all that decides what the code is: the IR, the processor's features, the
-versions of llvmlite and LLVM. It begins with a hash of its own content: a damaged entry is compiled anew. Entries are
-written beside and renamed, so that processes may compile the same thing at once.
+versions of llvmlite and LLVM. It begins with a hash of its name and content: a damaged entry, or one that belongs under
+another name, is compiled anew. Entries are written beside and renamed, so that processes may compile the same thing at
+once.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .host import host
 __all__ = ["address", "cache_folder"]
 
 FORMAT = b"striate object 2\n"
+DIGEST = 20
 _lock = RLock()
 _symbols: dict[str, int] = {}
 
@@ -125,8 +127,12 @@ def _stored(key: str) -> bytes | None:
         content = (folder / key[:2] / key).read_bytes()
     except OSError:
         return None
-    digest, code = content[:20], content[20:]
-    return code if hashlib.blake2b(code, digest_size=20).digest() == digest else None
+    digest, code = content[:DIGEST], content[DIGEST:]
+    return code if _digest(key, code) == digest else None
+
+
+def _digest(key: str, code: bytes) -> bytes:
+    return hashlib.blake2b(key.encode() + code, digest_size=DIGEST).digest()
 
 
 def _store(key: str, code: bytes) -> None:

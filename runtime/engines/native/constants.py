@@ -25,7 +25,7 @@ SAMPLE = 64
 """So many elements tell most arrays apart."""
 
 _known: dict[tuple[int, bytes], list[weakref.ref[np.ndarray]]] = {}
-_lock = threading.Lock()
+_lock = threading.RLock()  # collecting garbage under it may end an array, whose `_forget` then comes from within
 
 
 class Constants:

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
 
 from . import compiler
 
-__all__ = ["binder"]
+__all__ = ["BIND", "readable", "through_ctypes"]
 
-_BIND = """
-define void @bind(ptr %slots, ptr %where, ptr %objects) {
+BIND = """
+define internal void @bind(ptr %slots, ptr %where, ptr %objects) {
 entry:
   %count = load i64, ptr %where
-  %items = getelementptr i8, ptr %objects, i64 TUPLE
+  %items = getelementptr i8, ptr %objects, i64 {tuple}
   br label %head
 head:
   %i = phi i64 [0, %entry], [%i1, %body]
@@ -32,7 +32,7 @@ body:
   %i1 = add i64 %i, 1
   %item = getelementptr ptr, ptr %items, i64 %i
   %object = load ptr, ptr %item
-  %field = getelementptr i8, ptr %object, i64 OBJECT
+  %field = getelementptr i8, ptr %object, i64 {object}
   %data = load i64, ptr %field
   %wanted = getelementptr i64, ptr %where, i64 %i1
   %slot = load i64, ptr %wanted
@@ -42,37 +42,35 @@ body:
 done:
   ret void
 }
-"""
+""".replace("{tuple}", str(tuple.__basicsize__)).replace("{object}", str(object.__basicsize__))
+"""bind(slots, where, objects): the address of the data of array i of a tuple is written to slot where[1 + i], for i <
+where[0]; all of them are 64-bit words."""
 
-Bind = Callable[[int, Sequence[int], int, tuple[np.ndarray, ...]], None]
+_TRIAL = (
+    BIND
+    + """
+define void @try(ptr %slots, ptr %where, ptr %objects) {
+  call void @bind(ptr %slots, ptr %where, ptr %objects)
+  ret void
+}
+"""
+)
 
 
 @cache
-def binder() -> Bind:
-    """bind(slots, order, where, arrays): the address of arrays[i] is written to slot order[i].
-
-    `slots` is the address of 64-bit words, `where` that of their count and then `order` itself as such words.
-    """
+def readable() -> bool:
+    """Does `BIND` find what NumPy says of a few arrays? Objects may be laid out otherwise one day, or elsewhere."""
     if sys.implementation.name != "cpython":
-        return _through_ctypes
-    text = _BIND.replace("TUPLE", str(tuple.__basicsize__)).replace("OBJECT", str(object.__basicsize__))
-    native = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(compiler.address("bind", text))
-
-    def bind(slots: int, order: Sequence[int], where: int, arrays: tuple[np.ndarray, ...]) -> None:
-        native(slots, where, id(arrays))
-
-    return bind if _agree(bind) else _through_ctypes
-
-
-def _through_ctypes(slots: int, order: Sequence[int], where: int, arrays: tuple[np.ndarray, ...]) -> None:
-    for slot, array in zip(order, arrays, strict=True):
-        ctypes.c_int64.from_address(slots + 8 * slot).value = array.ctypes.data
-
-
-def _agree(bind: Bind) -> bool:
-    """Does it find what NumPy says of a few arrays? Objects may one day be laid out otherwise."""
+        return False
+    native = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)(compiler.address("try", _TRIAL))
     base = np.arange(6.0)
     arrays, order = (base, base[2:], np.empty((2, 3), np.float32), base[::2]), (3, 0, 2, 1)
     where, slots = np.array([len(order), *order]), np.zeros(len(order), np.int64)
-    bind(slots.ctypes.data, order, where.ctypes.data, arrays)
+    native(slots.ctypes.data, where.ctypes.data, id(arrays))
     return all(slots[slot] == array.ctypes.data for slot, array in zip(order, arrays, strict=True))
+
+
+def through_ctypes(slots: int, order: Sequence[int], arrays: tuple[np.ndarray, ...]) -> None:
+    """The same for any Python, slowly: the address of arrays[i] to slot order[i]."""
+    for slot, array in zip(order, arrays, strict=True):
+        ctypes.c_int64.from_address(slots + 8 * slot).value = array.ctypes.data

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import compiler
 from .emit import Function
-from .objects import binder
+from .objects import readable, through_ctypes
 from .team import team
 
 __all__ = ["Kernel", "Program", "Step", "aligned"]
@@ -112,7 +112,6 @@ class Program:
         self.code = np.array(rows, np.int64)
         self._where = np.array([len(self.outside), *self.outside], np.int64)
         self._code_at, self._where_at = self.code.ctypes.data, self._where.ctypes.data
-        self._bind = binder()
         self.parallel = max((step.tasks for step in self.steps), default=1) > 1
 
     def run(self, addresses: Mapping[int, int], threads: int) -> None:
@@ -130,8 +129,11 @@ class Program:
     def call(self, arrays: tuple[np.ndarray, ...], threads: int) -> None:
         """Like `run`, on contiguous arrays for the slots `outside`."""
         instance = self._taken()
-        self._bind(instance.address, self.outside, self._where_at, arrays)
-        self._walk(instance, threads)
+        if readable():
+            self._walk(instance, threads, self._where_at, id(arrays))
+        else:
+            through_ctypes(instance.address, self.outside, arrays)
+            self._walk(instance, threads)
 
     def _taken(self) -> _Instance:
         try:
@@ -139,8 +141,8 @@ class Program:
         except IndexError:
             return self._instance()
 
-    def _walk(self, instance: _Instance, threads: int) -> None:
-        team().run(self._code_at, instance.address, threads if self.parallel else 1)
+    def _walk(self, instance: _Instance, threads: int, where: int = 0, objects: int = 0) -> None:
+        team().run(self._code_at, instance.address, threads if self.parallel else 1, where, objects)
         self._free.append(instance)
 
     def _instance(self) -> _Instance:

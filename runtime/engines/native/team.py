@@ -26,6 +26,7 @@ import numpy as np
 
 from . import compiler
 from .host import host
+from .objects import BIND
 
 __all__ = ["Team", "team"]
 
@@ -104,16 +105,30 @@ done:
 
 _ALONE = (
     _STEPS
+    + BIND
     + """
-define void @alone(ptr %code, ptr %slots, ptr %team) {
+define void @alone(ptr %code, ptr %slots, ptr %team, ptr %where, ptr %objects) {
+  %bound = icmp eq ptr %where, null
+  br i1 %bound, label %go, label %first
+first:
+  call void @bind(ptr %slots, ptr %where, ptr %objects)
+  br label %go
+go:
   call void @walk(ptr %code, ptr %slots, ptr %team, i64 0, i64 1)
   ret void
 }
 """
 )
 
-_PUBLISH = """
-define i64 @publish(ptr %team, ptr %code, ptr %slots, i64 %threads) {
+_PUBLISH = (
+    BIND
+    + """
+define i64 @publish(ptr %team, ptr %code, ptr %slots, i64 %threads, ptr %where, ptr %objects) {
+  %bound = icmp eq ptr %where, null
+  br i1 %bound, label %entry, label %first
+first:
+  call void @bind(ptr %slots, ptr %where, ptr %objects)
+  br label %entry
 entry:
   %pc = getelementptr i8, ptr %team, i64 16
   %ps = getelementptr i8, ptr %team, i64 24
@@ -145,6 +160,7 @@ done:
   ret i64 %asleep
 }
 """
+)
 
 _LEAD = (
     _STEPS
@@ -249,7 +265,7 @@ define i64 @wake(ptr %team, i64 %index) {
 }
 """
 
-PATIENCE = 4096
+PATIENCE = 128
 """So many turns of waiting for another thread, then the core is offered to whoever else wants it."""
 _YIELD = "SwitchToThread" if sys.platform == "win32" else "sched_yield"
 _PAUSES = {
@@ -273,8 +289,8 @@ class Team:
 
     def __init__(self) -> None:
         pointer, number = ctypes.c_void_p, ctypes.c_int64
-        self._alone = _native("alone", _ALONE, None, pointer, pointer, pointer)
-        self._publish = _native("publish", _PUBLISH, number, pointer, pointer, pointer, number)
+        self._alone = _native("alone", _ALONE, None, *(pointer,) * 5)
+        self._publish = _native("publish", _PUBLISH, number, pointer, pointer, pointer, number, pointer, pointer)
         self._lead = _native("lead", _LEAD, None, pointer)
         self._work = _native("work", _WORK, number, pointer, number, number, number)
         self._wake = _native("wake", _WAKE, number, pointer, number)
@@ -284,16 +300,20 @@ class Team:
         self._busy = threading.Lock()
         self._beds: list[threading.Lock] = []
 
-    def run(self, code: int, slots: int, threads: int) -> None:
-        """Walks the program at `code` on the addresses at `slots`; returns when all of it is done."""
-        threads = min(threads, host().cores)
-        if threads <= 1 or not self._busy.acquire(blocking=False):
-            self._alone(code, slots, self._at)
+    def run(self, code: int, slots: int, threads: int, where: int = 0, objects: int = 0) -> None:
+        """Walks the program at `code` on the addresses at `slots`; returns when all of it is done.
+
+        `where` and `objects`, if given, bind the arrays of a tuple first: see `objects.BIND`.
+        """
+        if threads <= 1 or host().cores == 1 or not self._busy.acquire(blocking=False):
+            self._alone(code, slots, self._at, where, objects)
             return
+        threads = min(threads, host().cores)
         try:
-            while len(self._beds) < threads - 1:
-                self._hire()
-            if self._publish(self._at, code, slots, threads):
+            while len(self._beds) < threads - 1 and self._hire():
+                pass
+            threads = min(threads, len(self._beds) + 1)
+            if self._publish(self._at, code, slots, threads, where, objects):
                 for i in range(1, threads):
                     if self._wake(self._at, i):
                         self._beds[i - 1].release()
@@ -301,12 +321,19 @@ class Team:
         finally:
             self._busy.release()
 
-    def _hire(self) -> None:
+    def _hire(self) -> bool:
+        """One thread more, if the system has one: not at its limit, nor while the interpreter ends."""
         bed = threading.Lock()
         bed.acquire()
         self._beds.append(bed)
         index, seen = len(self._beds), int(self._memory[:8].view(np.int64)[0])
-        threading.Thread(target=self._live, args=(index, bed, seen), name=f"striate-{index}", daemon=True).start()
+        thread = threading.Thread(target=self._live, args=(index, bed, seen), name=f"striate-{index}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            self._beds.pop()
+            return False
+        return True
 
     def _live(self, index: int, bed: threading.Lock, last: int) -> None:
         """`last` is the generation that is over: what comes after it is work."""

@@ -25,13 +25,13 @@ import numpy as np
 from ..host import host
 from ..layouts import Blocked
 from ..program import NO_SLOT, Step
-from .conv_int8_tile import DEPTH, RESIDUAL_FIELDS, Dot, Integer, kernel
+from .conv_int8_tile import CACHE_LINE, DEPTH, RESIDUAL_FIELDS, Dot, Integer, kernel
 from .conv_problem import Convolution, plane_arguments
 from .conv_tiles import split_blocks, tiling
 from .frames import frame_arguments, framed
 from .requantise import Scale, float_bits, target_arguments
 
-__all__ = ["Addition", "dot_of_host", "pack", "steps", "supports"]
+__all__ = ["Addition", "dot_of_host", "fits_int32", "pack", "steps", "supports"]
 
 TASK_OPERATIONS = 4_000_000
 MOST_TASKS = 64
@@ -62,9 +62,15 @@ def supports(problem: Convolution, W: np.ndarray, B: np.ndarray | None) -> bool:
     x, y = problem.x, problem.y
     if not isinstance(x, Blocked) or problem.groups != 1 or min(*problem.pads, 0) < 0 or 0 in (*x.shape, *y.shape):
         return False
-    largest = np.abs(W.astype(np.int64)).reshape(len(W), -1).sum(1) * 255
-    bias = 0 if B is None else np.abs(B.astype(np.int64))
-    return x.lanes == y.lanes and x.lanes % 4 == 0 and bool((largest + bias).max(initial=0) < 1 << 31)
+    return x.lanes == y.lanes and x.lanes % 4 == 0 and fits_int32(W, B)
+
+
+def fits_int32(W: np.ndarray, B: np.ndarray | None) -> bool:
+    """Can no sum of bytes times weights [M, …], with a bias, leave int32, whatever the zero point of the bytes?"""
+    most = 0 if B is None else int(np.abs(B.astype(np.int64)).max())
+    if W[0].size * 128 * 255 + most < 1 << 31:
+        return True
+    return int(np.abs(W.astype(np.int64)).reshape(len(W), -1).sum(1).max()) * 255 + most < 1 << 31
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ def pack(
         parts.append(some.transpose(2, 5, 6, 3, 0, 1, 4).ravel())
         first += blocks
     start, factor = np.zeros(y.blocks * y.lanes, np.int32), np.zeros(y.blocks * y.lanes, np.float32)
-    sums = W.astype(np.int64).reshape(m, -1).sum(1)
+    sums = W.reshape(m, -1).sum(1, dtype=np.int64)
     start[:m] = (0 if B is None else B.astype(np.int64)) - x.fill * sums
     factor[:m] = scale
     return {"weights": np.concatenate(parts), "start": start, "scale": factor, "taps": _taps(problem, dot)}
@@ -177,9 +183,8 @@ def _addition(added: Addition | None, target: Scale) -> dict[str, int]:
     """For `RESIDUAL_FIELDS`."""
     if added is None:
         return dict.fromkeys(RESIDUAL_FIELDS, 0)
-    ratio = np.float32(added.other.scale) / np.float32(target.scale)
-    inner = np.float32(added.inner.scale) / np.float32(target.scale)
-    values = (*added.inner.bounds(added.lower, added.upper), inner, ratio, -added.other.zero * ratio)
+    inner, other = added.inner, added.other
+    values = (*inner.bounds(added.lower, added.upper), inner.scale, other.zero, other.scale, target.scale)
     return {name: float_bits(v) for name, v in zip(RESIDUAL_FIELDS, values, strict=True)}
 
 
@@ -205,6 +210,13 @@ def _step(
         _taps(problem, dot).size,
     )
     x_row = problem.strides[0] * x.row
+    block_weights = taps * run * DEPTH[dot] * y.lanes
+    operations = 2 * images * height * width * blocks * count * block_weights
+    pieces = max(1, min(MOST_TASKS, operations // TASK_OPERATIONS) // (images * count))
+    down, along = -(-height // tile.rows), -(-width // tile.columns)
+    chunk_rows = -(-down // min(pieces, down)) * tile.rows if down > 1 else height
+    chunk_columns = width if down > 1 else -(-along // min(pieces, along)) * tile.columns
+    tiles = chunk_rows * chunk_columns // (tile.rows * tile.columns)
     spec = Integer(
         lanes=y.lanes,
         dot=dot,
@@ -213,13 +225,8 @@ def _step(
         row_step=x_row if tile.rows > 1 else 0,
         framed=framed(y),
         residual=added is not None,
+        ahead=tiles > 1,
     )
-    block_weights = taps * run * DEPTH[dot] * y.lanes
-    operations = 2 * images * height * width * blocks * count * block_weights
-    pieces = max(1, min(MOST_TASKS, operations // TASK_OPERATIONS) // (images * count))
-    down, along = -(-height // tile.rows), -(-width // tile.columns)
-    chunk_rows = -(-down // min(pieces, down)) * tile.rows if down > 1 else height
-    chunk_columns = width if down > 1 else -(-along // min(pieces, along)) * tile.columns
     row_chunks, column_chunks = -(-height // chunk_rows), -(-width // chunk_columns)
     loops = {"unit": count, "chunk": row_chunks * column_chunks, "image": images}
     arguments = {
@@ -235,6 +242,7 @@ def _step(
         "run": run,
         "first_block": first,
         "block_weights": block_weights,
+        **_ahead(block_weights * blocks, taps * run, tiles),
         "x_origin": x.origin - problem.pads[0] * x.row - problem.pads[1] * x.pixel,
         "x_image": x.image,
         "x_row": x_row,
@@ -247,12 +255,22 @@ def _step(
     return Step(kernel(spec), arguments, images * count * row_chunks * column_chunks, operations, label)
 
 
+def _ahead(unit: int, groups: int, tiles: int) -> dict[str, int]:
+    """Where the weights that a task asks for begin, behind its own: chunks take turns if one has not enough groups.
+
+    A task of one tile reads its weights in one stream, which the processor fetches better by itself.
+    """
+    fetched = CACHE_LINE * groups * max(1, tiles)
+    return {"ahead": unit, "ahead_every": fetched, "ahead_count": max(1, -(-unit // fetched))}
+
+
 def _order(loops: dict[str, int], weights: int, x_again: int) -> dict[str, int]:
     """Which of unit, image and chunk changes from task to task: what is read again should be in the cache."""
     passes = loops["image"] * loops["chunk"] - 1
     weights_again = passes * weights if weights > host().l2 // 2 else 0
     order = ("chunk", "image", "unit") if x_again < weights_again else ("unit", "chunk", "image")
-    made, every = {}, 1
+    made: dict[str, int] = {}
+    every = 1
     for name in order:
         made |= {f"{name}_every": every, f"{name}_count": loops[name]}
         every *= loops[name]

@@ -8,6 +8,8 @@
                 sums[position, block] += x[offset + position, group] · w[next block of weights]
         y = bytes of sums · scale[block]
 
+Each group of channels may ask for a cache line of the weights of the next unit, for the second cache.
+
 A group is four channels where the processor multiplies and adds four pairs of bytes in one instruction, else two:
 bytes widened to 16 bits, whose products are added in pairs. Both are exact.
 """
@@ -22,7 +24,7 @@ from ..emit import BYTE, FLOAT, INT, INT32, Function, Type, Value, Variable, vec
 from ..program import Kernel
 from .conv_tiles import Tiling
 from .frames import FRAME_FIELDS, zero_frame
-from .requantise import TARGET_FIELDS, clamped, float_number, low_bytes, nearest, unsigned
+from .requantise import TARGET_FIELDS, clamped, exactly, float_number, nearest, quotient, store_bytes, unsigned
 
 __all__ = ["DEPTH", "Dot", "Integer", "kernel"]
 
@@ -30,16 +32,18 @@ Dot = Literal["quads", "pairs"]
 DEPTH: dict[Dot, int] = {"quads": 4, "pairs": 2}
 """Channels of a group."""
 SHORT = Type("i16", 2)
+CACHE_LINE = 64
 _POINTERS = ("x", "weights", "start", "scale", "taps", "y", "residual")
 _PLACES = tuple(f"{name}_{what}" for name in ("y", "residual") for what in ("origin", "image", "plane", "row"))
 _NUMBERS = (
     *("unit_every", "unit_count", "image_every", "image_count", "chunk_every", "chunk_count"),
     *("column_chunks", "chunk_rows", "chunk_columns", "height", "width", "tap_count", "run"),
-    *("first_block", "block_weights", "x_origin", "x_image", "x_row", *_PLACES),
+    *("first_block", "block_weights", "ahead", "ahead_every", "ahead_count"),
+    *("x_origin", "x_image", "x_row", *_PLACES),
 )
-RESIDUAL_FIELDS = ("inner_low", "inner_high", "inner_ratio", "ratio", "offset")
-"""The sums become whole numbers between two bounds, times `inner_ratio`; bytes of the residual times `ratio`, plus
-`offset`, are added."""
+RESIDUAL_FIELDS = ("inner_low", "inner_high", "inner_scale", "other_zero", "other_scale", "y_scale")
+"""The sums become whole numbers between two bounds, times `inner_scale`; bytes of the residual less `other_zero`, times
+`other_scale`, are added; then y is divided by its scale."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Integer:
         column_step, row_step: bytes of x from one position of a tile to the next.
         framed: y has a frame.
         residual: another quantised value of the same shape is added.
+        ahead: the weights of the next unit are asked for.
     """
 
     lanes: int
@@ -59,19 +64,20 @@ class Integer:
     row_step: int
     framed: bool
     residual: bool
+    ahead: bool
 
     @property
     def name(self) -> str:
         t = self.tiling
         tile = f"{t.blocks}x{t.rows}x{t.columns}_{t.last_rows}x{t.last_columns}"
-        flags = "".join(letter for letter, on in (("f", self.framed), ("r", self.residual)) if on)
+        flags = "".join(letter for letter, on in (("f", self.framed), ("r", self.residual), ("a", self.ahead)) if on)
         return f"conv_{self.dot}{self.lanes}_{tile}_{self.column_step}_{self.row_step}_{flags}"
 
 
 @cache
 def kernel(spec: Integer) -> Kernel:
     """The machine code."""
-    f = Function(spec.name, [*_POINTERS, *_NUMBERS, *TARGET_FIELDS, *RESIDUAL_FIELDS, *FRAME_FIELDS])
+    f = exactly(Function(spec.name, [*_POINTERS, *_NUMBERS, *TARGET_FIELDS, *RESIDUAL_FIELDS, *FRAME_FIELDS]))
     _Emitter(f, spec).emit()
     return Kernel.of(f)
 
@@ -90,6 +96,8 @@ class _Emitter:
         self.taps = f.pointer("taps")
         self.x = f.pointer("x") + (n["x_origin"] + self.image * n["x_image"])
         self.w = f.pointer("weights") + self.block * n["block_weights"]
+        turn = self.chunk % n["ahead_count"] * n["ahead_every"]
+        self.ahead = f.variable(self.w.type, self.w + (n["ahead"] + turn))
         self.start, self.scale = (self._of_blocks(name, kind) for name, kind in (("start", INT32), ("scale", FLOAT)))
         self.y = self._plane("y")
         self.residual = self._plane("residual") if spec.residual else None
@@ -155,6 +163,9 @@ class _Emitter:
         size = self.spec.lanes * self.depth
         weights = [self._weights(at + block * size) for block in range(blocks)]
         w.set(at + blocks * size)
+        if self.spec.ahead:
+            self.f.prefetch(self.ahead.get(), level=2)
+            self.ahead.set(self.ahead.get() + CACHE_LINE)
         for index, ((_, block), total) in enumerate(sums.items()):
             if block == 0:
                 spread = self._spread(x + offsets[index // blocks])
@@ -192,19 +203,14 @@ class _Emitter:
         return [start + n[f"{name}_plane"] * block for block in range(self.tiling.blocks)]
 
     def _store_row(self, sums: list[Value], row: int, block: int, y: list[Value], others: list[Value] | None) -> None:
-        """Positions of a row lie side by side: four go into one store, then two, then one."""
-        f, lanes = self.f, self.spec.lanes
+        """Positions of a row lie side by side."""
         target = y[block] + self.number["y_row"] * row if row else y[block]
         other = others[block] + self.number["residual_row"] * row if others else None
-        done = 0
-        for together in (4, 2, 1):
-            while len(sums) - done >= together:
-                numbers = [
-                    self._quotient(sums[done + k], block, None if other is None else other + (done + k) * lanes)
-                    for k in range(together)
-                ]
-                f.store(low_bytes(f, numbers) + self.zero, target + done * lanes, align=lanes)
-                done += together
+        numbers = [
+            self._quotient(total, block, None if other is None else other + k * self.spec.lanes)
+            for k, total in enumerate(sums)
+        ]
+        store_bytes(self.f, numbers, target, self.zero)
 
     def _quotient(self, total: Value, block: int, other: Value | None) -> Value:
         """A register of sums as whole numbers, from which only the zero point is missing."""
@@ -213,7 +219,6 @@ class _Emitter:
         if other is not None:
             inner = f.call("llvm.rint", clamped(f, v, bound["inner_low"], bound["inner_high"]))
             byte = f.load(vector(BYTE, self.spec.lanes), other, align=self.spec.lanes)
-            ratio, offset, inner_ratio = (f.value(bound[n], v.type) for n in ("ratio", "offset", "inner_ratio"))
-            more = f.fma(f.convert(unsigned(f, byte), FLOAT), ratio, offset)
-            v = f.fma(inner, inner_ratio, more)
+            more = (f.convert(unsigned(f, byte), FLOAT) - bound["other_zero"]) * bound["other_scale"]
+            v = quotient(f, inner * bound["inner_scale"] + more, bound["y_scale"])
         return nearest(f, clamped(f, v, bound["low"], bound["high"]))

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 
 __all__ = ["Tiling", "split_blocks", "tiling"]
 
 MOST_BLOCKS = 8
+MOST_ROWS = 6
 PORTS = 2
 """Vector operations, and loads, per cycle: only ratios matter."""
 LATENCY = 4
@@ -83,4 +85,26 @@ def split_blocks(blocks: int, height: int, width: int, taps: int, vector_bytes: 
             total = count * cost[b] + (cost[rest] if rest else 0) + STEP_CYCLES * bool(rest and rest != b)
             if total < best:
                 best, found = total, (b,) * count + ((rest,) if rest else ())
+    return found
+
+
+@cache
+def wide_tiling(height: int, pieces: int, channels: int, taps: int, registers: int, pooled: bool) -> Tiling:
+    """For `conv_wide`, where a tile is `rows` × `columns` registers, each a piece of a row, of `blocks` channels.
+
+    Each tap loads a register per row and piece, mostly across two lines of the cache, which are two loads, and spreads
+    one weight per channel. The cheapest tile is found by estimate; its rows are even if they are pooled.
+    """
+    step = 2 if pooled else 1
+    best, found = float("inf"), Tiling(1, step, 1, height % step)
+    for rows, columns in product(range(step, min(height, MOST_ROWS) + 1, step), range(1, pieces + 1)):
+        for count in range(1, min(channels, (registers - 2) // (rows * columns) - 1) + 1):
+            tile = Tiling(count, rows, columns, height % rows, pieces % columns)
+            cost = 0.0
+            for places, number in _tiles(tile, height, pieces):
+                sums = places * count
+                tap = max(sums / PORTS, (count + 2 * places) / PORTS, LATENCY)
+                cost += number * -(-channels // count) * (tap * taps + 2 * sums + 10)
+            if cost < best:
+                best, found = cost, tile
     return found

@@ -17,6 +17,7 @@ from ..emit import BYTE, INT, INT32, Function, Type, Value, Variable, vector
 from ..host import host
 from ..layouts import Blocked, Layout, Plain
 from ..program import Kernel, Step
+from .shuffles import transposed
 from .sweeps import first_lanes
 
 __all__ = ["ELEMENTS", "Side", "copy_box", "side", "zero_lanes"]
@@ -25,6 +26,12 @@ TASK = 32768
 """Bytes of a task, about."""
 LONG = 512
 """Bytes; runs of at least so many are left to memcpy."""
+SQUARE = 4
+"""Elements; smaller squares are not worth turning in registers."""
+STRIP = 64
+"""Columns of a transposition that are passed together, at least."""
+SHORT = 8
+"""Rows shorter than this, where a side is passed by strides, are not worth a loop of their own."""
 NARROW = 128
 """Elements of a piece where a side is passed by strides: their cache lines are still there for the next row."""
 
@@ -171,6 +178,12 @@ def zero_lanes(y: Blocked, y_slot: int, zero_slot: int) -> list[Step]:
 
 def _step(box: _Box, item: int, x: int, y: int, width: int, label: str) -> Step:
     sizes, xs, ys = _ordered(box)
+    across = _across(sizes, xs, ys, item, width)
+    if across is not None:
+        return _turn_step(box, item, x, y, (sizes, xs, ys), *across)
+    longest = max(range(len(sizes)), key=lambda j: sizes[j])
+    if xs[-1] not in (0, item) and sizes[-1] < SHORT <= sizes[longest]:
+        sizes, xs, ys = ([*a[:longest], *a[longest + 1 :], a[longest]] for a in (sizes, xs, ys))
     n, rows = sizes[-1], prod(sizes[:-1])
     dense = ys[-1] == item
     form = "run" if dense and xs[-1] == item else "still" if dense and xs[-1] == 0 else "strided"
@@ -188,6 +201,31 @@ def _step(box: _Box, item: int, x: int, y: int, width: int, label: str) -> Step:
     return Step(_kernel(item, form, depth, width), arguments, pieces * -(-rows // group), label=label)
 
 
+def _across(sizes: list[int], xs: list[int], ys: list[int], item: int, width: int) -> tuple[int, int] | None:
+    """The axis along which x is dense, if that is not the one along which y is, and the size of squares to turn."""
+    dense = [j for j in range(len(sizes) - 1) if xs[j] == item]
+    if not dense or ys[-1] != item or item < 4:
+        return None
+    square = min(width // item, 1 << min(sizes[dense[-1]], sizes[-1]).bit_length() - 1)
+    return (dense[-1], square) if square >= SQUARE else None
+
+
+def _turn_step(
+    box: _Box, item: int, x: int, y: int, lie: tuple[list[int], list[int], list[int]], axis: int, square: int
+) -> Step:
+    sizes, xs, ys = lie
+    outer = [j for j in range(len(sizes) - 1) if j != axis]
+    n, m, rows = sizes[-1], sizes[axis], prod(sizes[j] for j in outer)
+    pieces, bands = max(1, n // STRIP), max(1, m // (TASK // item // STRIP))
+    group = min(rows, max(1, TASK // (item * (n // pieces) * (m // bands))))
+    arguments = {"x": x, "y": y, "x_base": box.bases[0], "y_base": box.bases[1], "x_step": xs[-1], "y_step": ys[axis]}
+    arguments |= {"n": n, "pieces": pieces, "m": m, "bands": bands, "rows": rows, "group": group}
+    for i, j in enumerate(outer):
+        arguments |= {f"size{i}": sizes[j], f"x_stride{i}": xs[j], f"y_stride{i}": ys[j]}
+    tasks = bands * pieces * -(-rows // group)
+    return Step(_turn_kernel(item, square, len(outer)), arguments, tasks, label="transpose")
+
+
 # ---- the kernel
 
 _FIELDS = ("x", "y", "x_base", "y_base", "x_step", "y_step", "n", "piece", "pieces", "rows", "group")
@@ -200,48 +238,57 @@ def _kernel(item: int, form: str, depth: int, width: int) -> Kernel:
     fields = [*_FIELDS, *(f"{name}{j}" for name in ("size", "x_stride", "y_stride") for j in axes)]
     f = Function(f"copy_{form}_{item}_{depth}_{width}", fields)
     piece, pieces, group = f.number("piece"), f.number("pieces"), f.number("group")
-    sizes = [f.number(f"size{j}") for j in axes]
-    strides = [[f.number(f"{side}_stride{j}") for j in axes] for side in "xy"]
-    steps = [f.number(f"{side}_step") for side in "xy"]
     start = (f.task % pieces) * piece
     length = f.minimum(piece, f.number("n") - start)
     first = (f.task // pieces) * group
-    rest, places = first, []
-    for size in reversed(sizes):
-        places.insert(0, rest % size)
-        rest = rest // size
-    counters = [f.variable(INT, place) for place in places]
-    at = []
-    for name, step, along in zip("xy", steps, strides, strict=True):
-        address = f.pointer(name) + f.number(f"{name}_base") + start * step
-        for place, stride in zip(places, along, strict=True):
-            address = address + place * stride
-        at.append(f.variable(address.type, address))
+    x_step, y_step = f.number("x_step"), f.number("y_step")
+    walk = _Walk(f, depth, first, (start * x_step, start * y_step))
     with f.range(first, f.minimum(first + group, f.number("rows"))):
-        _row(f, form, ELEMENTS[item], width // item, (at[0].get(), at[1].get()), (steps[0], steps[1]), length)
-        _advance(f, depth - 1, counters, sizes, at, strides)
+        _row(f, form, ELEMENTS[item], width // item, walk.at(), (x_step, y_step), length)
+        walk.advance()
     return Kernel.of(f)
 
 
-def _advance(
-    f: Function,
-    j: int,
-    counters: Sequence[Variable],
-    sizes: Sequence[Value],
-    at: Sequence[Variable],
-    strides: Sequence[Sequence[Value]],
-) -> None:
-    """On to the next row: counts in axis j, and carries over to the one before."""
-    if j < 0:
-        return
-    counters[j].set(counters[j].get() + 1)
-    for address, along in zip(at, strides, strict=True):
-        address.set(address.get() + along[j])
-    with f.when(counters[j].get().equals(sizes[j])):
-        counters[j].set(0)
-        for address, along in zip(at, strides, strict=True):
-            address.set(address.get() + -(sizes[j] * along[j]))
-        _advance(f, j - 1, counters, sizes, at, strides)
+class _Walk:
+    """Where a row of both sides begins, from row `first` of `depth` axes on; `offsets` bytes into it."""
+
+    def __init__(self, f: Function, depth: int, first: Value, offsets: tuple[Value, Value]) -> None:
+        self.f = f
+        self.sizes = [f.number(f"size{j}") for j in range(depth)]
+        self.strides = [[f.number(f"{side}_stride{j}") for j in range(depth)] for side in "xy"]
+        rest = first
+        places: list[Value] = []
+        for size in reversed(self.sizes):
+            places.insert(0, rest % size)
+            rest = rest // size
+        self.counters = [f.variable(INT, place) for place in places]
+        self.addresses: list[Variable] = []
+        for name, offset, along in zip("xy", offsets, self.strides, strict=True):
+            address = f.pointer(name) + f.number(f"{name}_base") + offset
+            for place, stride in zip(places, along, strict=True):
+                address = address + place * stride
+            self.addresses.append(f.variable(address.type, address))
+
+    def at(self) -> tuple[Value, Value]:
+        return self.addresses[0].get(), self.addresses[1].get()
+
+    def advance(self) -> None:
+        """On to the next row."""
+        self._count(len(self.sizes) - 1)
+
+    def _count(self, j: int) -> None:
+        """Counts in axis j, and carries over to the one before."""
+        if j < 0:
+            return
+        f, counter, size = self.f, self.counters[j], self.sizes[j]
+        counter.set(counter.get() + 1)
+        for address, along in zip(self.addresses, self.strides, strict=True):
+            address.set(address.get() + along[j])
+        with f.when(counter.get().equals(size)):
+            counter.set(0)
+            for address, along in zip(self.addresses, self.strides, strict=True):
+                address.set(address.get() + -(size * along[j]))
+            self._count(j - 1)
 
 
 def _row(
@@ -273,3 +320,43 @@ def _registers(f: Function, lanes: int, n: Value) -> Iterator[tuple[Value, Value
         yield i, None
     with f.when(whole < n):
         yield whole, first_lanes(f, n - whole, lanes)
+
+
+@cache
+def _turn_kernel(item: int, square: int, depth: int) -> Kernel:
+    """Matrices [n, m] of x, dense along m, to [m, n] of y, dense along n: squares are turned in registers.
+
+    A task is a band of m and a piece of n of some matrices. Both are as equal as can be and wider than a square, so the
+    last square of each overlaps the one before where they do not divide.
+    """
+    axes = range(depth)
+    names = ("x", "y", "x_base", "y_base", "x_step", "y_step", "n", "pieces", "m", "bands", "rows", "group")
+    f = Function(
+        f"turn_{item}_{square}_{depth}",
+        [*names, *(f"{name}{j}" for name in ("size", "x_stride", "y_stride") for j in axes)],
+    )
+    pieces, bands, group = f.number("pieces"), f.number("bands"), f.number("group")
+    piece, band = f.task % pieces, f.task // pieces % bands
+    first = f.task // (pieces * bands) * group
+    (left, width), (top, height) = (
+        _share(f, which, f.number(name), count) for which, name, count in ((piece, "n", pieces), (band, "m", bands))
+    )
+    x_step, y_step = f.number("x_step"), f.number("y_step")
+    walk = _Walk(f, depth, first, (left * x_step + top * item, left * item + top * y_step))
+    wide = vector(ELEMENTS[item], square)
+    with f.range(first, f.minimum(first + group, f.number("rows"))):
+        x, y = walk.at()
+        with f.range(0, height, square) as down, f.range(0, width, square) as along:
+            i, j = f.minimum(down, height - square), f.minimum(along, width - square)
+            source, target = x + i * item + j * x_step, y + i * y_step + j * item
+            columns = [f.load(wide, source + x_step * k) for k in range(square)]
+            for k, row in enumerate(transposed(f, columns)):
+                f.store(row, target + y_step * k)
+        walk.advance()
+    return Kernel.of(f)
+
+
+def _share(f: Function, which: Value, total: Value, count: Value) -> tuple[Value, Value]:
+    """Of so many equal shares one: where it begins and how long it is."""
+    start = which * total // count
+    return start, (which + 1) * total // count - start

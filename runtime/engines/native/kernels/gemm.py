@@ -5,6 +5,7 @@
     way        when                                             B is read
     panels     B is a constant, or many rows use it             packed: by `pack` once, or by a step in each run
     plain      B is computed and few rows use it                where it lies, [k, n]
+    row        one row, B computed and large                    where it lies, some rows of it side by side
     dot        few rows, B given as its transpose [n, k]        where it lies, along k
 
 A product with one column is computed as its transpose, which has one row.
@@ -25,6 +26,7 @@ from ..program import NO_SLOT, Program, Step, aligned
 from .epilogues import Epilogue
 from .gemm_dot import MOST_ROWS, Dot, dot_kernel
 from .gemm_pack import pack_columns, pack_rows
+from .gemm_row import WIDEST, Row, row_kernel
 from .gemm_tile import Tile, tile_kernel
 
 __all__ = ["Product", "pack", "product", "scratch_bytes", "steps"]
@@ -33,6 +35,8 @@ VECTORS = 2
 """Registers of a panel: with all others as rows this loads least per multiplication, on 16 registers and on 32."""
 FEW_TILES = 2
 """Up to so many tiles of rows, a computed B is read where it lies."""
+NARROWEST = 128
+"""Columns of a task of one row and a large matrix: the wider, the better for memory, so there are few."""
 PACKED_DEPTH = 1024
 """At most so much of k of a tile is packed at once, on the stack."""
 TASK_FLOPS, TASK_BYTES = 750_000, 50_000
@@ -42,7 +46,7 @@ TASKS = 64
 
 FLOAT32 = np.dtype(np.float32)
 _TYPES = {FLOAT32: FLOAT, np.dtype(np.float64): DOUBLE}
-Way = Literal["panels", "plain", "dot"]
+Way = Literal["panels", "plain", "row", "dot"]
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,9 @@ class Product:
         """How B is read."""
         if self.transB and not self.transA and self.m <= MOST_ROWS and (not self.constant or self.n < self.lanes):
             return "dot"
+        large = self.k * self.n * self.dtype.itemsize > host().l2 // 2
+        if self.m == 1 and self.n >= NARROWEST and large and not self.constant and not self.transB:
+            return "row"
         few = self.m <= FEW_TILES * _most_rows(VECTORS)
         return "plain" if few and not self.constant and not self.transB else "panels"
 
@@ -254,6 +261,8 @@ def steps(
     slots = {"a": a, "b": b, "c": c, "y": y, "residual": residual}
     if p.way == "dot":
         return [_dot_step(p, slots, done, label)]
+    if p.way == "row":
+        return [_row_step(p, slots, done, label)]
     made = []
     if scratch_bytes(p):
         if scratch == NO_SLOT:
@@ -285,6 +294,14 @@ def _dot_step(p: Product, slots: dict[str, int], epilogue: Epilogue, label: str)
     chunks = max(1, min(p.n // 8, work, TASKS))
     arguments = {**slots, "n": p.n, "k": p.k, "chunks": chunks, "c_stride": stride, **_dims(p, 1)}
     return Step(dot_kernel(dot), arguments, p.batches * chunks, p.flops, label)
+
+
+def _row_step(p: Product, slots: dict[str, int], epilogue: Epilogue, label: str) -> Step:
+    form, _ = _c(p)
+    row = Row(p.type, p.lanes, form, p.alpha, p.beta, len(p.batch), epilogue)
+    chunks = max(-(-p.n // WIDEST), min(host().cores // p.batches, p.n // NARROWEST), 1)
+    arguments = {**slots, "n": p.n, "k": p.k, "chunks": chunks, **_dims(p, 1)}
+    return Step(row_kernel(row), arguments, p.batches * chunks, p.flops, label)
 
 
 def _tile_step(p: Product, slots: dict[str, int], epilogue: Epilogue, label: str) -> Step:

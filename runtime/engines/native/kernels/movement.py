@@ -1,20 +1,14 @@
-"""Elements picked by tables: runs of plain values taken by index, channels of blocked values in another order."""
+"""Elements picked by tables: runs of plain values taken by index."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
-
-from ..emit import FLOAT, INT, Function
-from ..layouts import Blocked
+from ..emit import INT, Function
 from ..program import Kernel, Step
 from .copies import ELEMENTS, TASK
 
-__all__ = ["channel_table", "permute_channels", "take"]
-
-_PLACE = ("origin", "row", "plane", "image")
+__all__ = ["take"]
 
 
 def take(outer: int, apart: int, count: int, inner: int, x_slot: int, y_slot: int, table_slot: int) -> Step:
@@ -47,42 +41,4 @@ def _take(item: int, single: bool) -> Kernel:
             f.store(f.load(kind, source), target)
         else:
             f.copy(target, source, inner)
-    return Kernel.of(f)
-
-
-def channel_table(x: Blocked, order: Sequence[int]) -> np.ndarray:
-    """Where the channels that the result's channels are lie in an image of x, in bytes; −1 beyond the last."""
-    table = np.full(-(-len(order) // x.lanes) * x.lanes, -1, np.int64)
-    for channel, source in enumerate(order):
-        table[channel] = source // x.lanes * x.plane + source % x.lanes * 4
-    return table
-
-
-def permute_channels(x: Blocked, y: Blocked, x_slot: int, y_slot: int, table_slot: int) -> Step:
-    """Channel c of y is the one that `table[c]` says; the frame of y is left alone. A task is a row of a block."""
-    arguments = {"x": x_slot, "y": y_slot, "table": table_slot, "blocks": y.blocks, "height": y.shape[2]}
-    arguments["width"] = y.shape[3]
-    for side, layout in (("x", x), ("y", y)):
-        arguments |= {f"{side}_{name}": getattr(layout, name) for name in _PLACE}
-    return Step(_permute(y.lanes), arguments, y.shape[0] * y.blocks * y.shape[2], label="permute channels")
-
-
-@cache
-def _permute(lanes: int) -> Kernel:
-    fields = ["x", "y", "table", "blocks", "height", "width", *(f"{side}_{name}" for side in "xy" for name in _PLACE)]
-    f = Function(f"permute_channels_{lanes}", fields)
-    height, blocks, width = f.number("height"), f.number("blocks"), f.number("width")
-    row, plane = f.task % height, f.task // height
-    block, image = plane % blocks, plane // blocks
-    source = f.pointer("x") + f.number("x_origin") + image * f.number("x_image") + row * f.number("x_row")
-    target = f.pointer("y") + f.number("y_origin") + image * f.number("y_image")
-    target = target + block * f.number("y_plane") + row * f.number("y_row")
-    table = f.pointer("table") + block * (8 * lanes)
-    zero = f.value(0.0, FLOAT)
-    for lane in range(lanes):
-        place = f.load(INT, table + 8 * lane)
-        with f.when(place >= 0), f.range(width) as i:
-            f.store(f.load(FLOAT, source + place + i * (4 * lanes)), target + i * (4 * lanes) + 4 * lane)
-        with f.when(place < 0), f.range(width) as i:
-            f.store(zero, target + i * (4 * lanes) + 4 * lane)
     return Kernel.of(f)

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-import numpy as np
-
 from ..emit import BYTE, FLOAT, INT32, Function, Value, vector
 from ..layouts import Blocked
 from ..program import Kernel, Step
@@ -20,10 +18,12 @@ from .requantise import (
     TARGET_FIELDS,
     Scale,
     clamped,
+    exactly,
     float_bits,
     float_number,
     low_bytes,
     nearest,
+    quotient,
     target_arguments,
     unsigned,
 )
@@ -109,14 +109,14 @@ def _inside(f: Function, axis: str, o: Value) -> tuple[Value, Value, Value]:
 def global_mean(x: Blocked, y: Blocked, x_slot: int, y_slot: int, source: Scale, target: Scale) -> Step:
     """GlobalAveragePool: y [N, C, 1, 1], frame included; sums are exact."""
     n, _, height, width = x.shape
-    ratio = np.float32(source.scale) / np.float32(target.scale) / np.float32(height * width)
     arguments = {
         "x": x_slot,
         "y": y_slot,
         "blocks": x.blocks,
         "height": height,
         "width": width,
-        "ratio": float_bits(ratio),
+        "x_scale": float_bits(source.scale),
+        "y_scale": float_bits(target.scale),
         "start": -height * width * source.zero,
         **target_arguments(target),
         **plane_arguments("x", x),
@@ -129,14 +129,29 @@ def global_mean(x: Blocked, y: Blocked, x_slot: int, y_slot: int, source: Scale,
 
 @cache
 def _global_mean(lanes: int, with_frame: bool) -> Kernel:
-    fields = ["x", "y", "blocks", "height", "width", "ratio", "start", *TARGET_FIELDS, *_PLACES, *FRAME_FIELDS]
-    f = Function(f"global_mean_bytes_{lanes}{'_framed' if with_frame else ''}", fields)
+    fields = [
+        "x",
+        "y",
+        "blocks",
+        "height",
+        "width",
+        "x_scale",
+        "y_scale",
+        "start",
+        *TARGET_FIELDS,
+        *_PLACES,
+        *FRAME_FIELDS,
+    ]
+    f = exactly(Function(f"global_mean_bytes_{lanes}{'_framed' if with_frame else ''}", fields))
     x, y = (_plane(f, side, f.task) for side in "xy")
     total = f.variable(vector(INT32, lanes), f.convert(f.number("start"), INT32))
     with f.range(f.number("height")) as i, f.range(f.number("width")) as j:
         value = f.load(vector(BYTE, lanes), x + (i * f.number("x_row") + j * lanes), align=lanes)
         total.set(total.get() + unsigned(f, value))
-    v = f.convert(total.get(), FLOAT) * float_number(f, "ratio")
+    count = f.convert(f.number("height") * f.number("width"), FLOAT)
+    v = quotient(
+        f, quotient(f, f.convert(total.get(), FLOAT) * float_number(f, "x_scale"), count), float_number(f, "y_scale")
+    )
     number = nearest(f, clamped(f, v, float_number(f, "low"), float_number(f, "high")))
     zero = f.convert(f.number("zero"), BYTE)
     f.store(low_bytes(f, [number]) + zero, y, align=lanes)

@@ -2,8 +2,8 @@
 
     quantize      bytes of x / scale                            float32 → bytes
     dequantize    (x − zero) · scale                            bytes → float32
-    rescale       bytes of x · ratio + offset                   bytes → bytes
-    add           bytes of x · ratio + other · other_ratio + offset
+    rescale       quantize(dequantize(x))                       bytes → bytes
+    add           quantize(dequantize(x) + dequantize(other))
 
 Plain values of bytes are int8 or uint8, blocked ones uint8 (see `layouts.Blocked`).
 """
@@ -15,9 +15,7 @@ from functools import cache
 from math import inf, prod
 from typing import Literal
 
-import numpy as np
-
-from ..emit import BYTE, FLOAT, INT32, Function, Type, Value, vector
+from ..emit import BYTE, FLOAT, Function, Type, Value, vector
 from ..host import host
 from ..layouts import Blocked, Layout, Plain
 from ..program import NO_SLOT, Kernel, Step
@@ -27,11 +25,13 @@ from .requantise import (
     TARGET_FIELDS,
     Scale,
     clamped,
+    exactly,
     flip_of,
     float_bits,
     float_number,
     low_bytes,
     nearest,
+    quotient,
     target_arguments,
     unsigned,
 )
@@ -41,7 +41,8 @@ __all__ = ["add", "dequantize", "quantize", "rescale"]
 Form = Literal["quantize", "dequantize", "rescale", "add"]
 TASK = 1 << 15
 """Elements of a task, about."""
-_NUMBERS = ("scale", "offset", "ratio", "other_ratio", *TARGET_FIELDS)
+_SOURCES = ("x_scale", "x_zero", "other_scale", "other_zero")
+_NUMBERS = ("scale", *_SOURCES, *TARGET_FIELDS)
 _PLACES = tuple(f"{side}_{what}" for side in ("x", "other", "y") for what in ("origin", "image", "plane", "row"))
 
 
@@ -55,15 +56,14 @@ def quantize(
 
 def dequantize(x: Layout, y: Layout, x_slot: int, y_slot: int, source: Scale) -> Step:
     """Bytes → float32, in equal kinds of layout."""
-    return _step("dequantize", [x], y, [x_slot], y_slot, {"scale": float_bits(source.scale), "zero": source.zero})
+    return _step("dequantize", [x], y, [x_slot], y_slot, _sources(source))
 
 
 def rescale(
     x: Blocked, y: Blocked, x_slot: int, y_slot: int, source: Scale, target: Scale, *, first_block: int = 0
 ) -> Step:
     """Bytes of one scale → bytes of another, perhaps as some blocks of a value with more of them."""
-    ratio = np.float32(source.scale) / np.float32(target.scale)
-    numbers = {"ratio": float_bits(ratio), "offset": float_bits(-source.zero * ratio), **target_arguments(target)}
+    numbers = {"scale": float_bits(target.scale), **_sources(source), **target_arguments(target)}
     return _step("rescale", [x], y, [x_slot], y_slot, numbers, first_block)
 
 
@@ -78,10 +78,14 @@ def add(
     upper: float = inf,
 ) -> Step:
     """The sum of two values of bytes of the same shape, cut off at `lower` and `upper`."""
-    first, second = (np.float32(s.scale) / np.float32(target.scale) for s in sources)
-    offset = -sources[0].zero * first - sources[1].zero * second
-    numbers = {"ratio": float_bits(first), "other_ratio": float_bits(second), "offset": float_bits(offset)}
-    return _step("add", x, y, x_slots, y_slot, {**numbers, **target_arguments(target, lower, upper)})
+    numbers = {"scale": float_bits(target.scale), **_sources(*sources), **target_arguments(target, lower, upper)}
+    return _step("add", x, y, x_slots, y_slot, numbers)
+
+
+def _sources(*sources: Scale) -> dict[str, int]:
+    """For `_SOURCES`."""
+    values = [float_bits(v) for s in sources for v in (s.scale, s.zero)]
+    return dict(zip(_SOURCES, values, strict=False))
 
 
 def _step(
@@ -101,7 +105,6 @@ def _step(
         assert isinstance(plain_bytes, Plain)
         filled["flip"] = flip_of(plain_bytes)
         arguments = {"x": pointers["x"], "y": y_slot, "size": size, **filled}
-        arguments.pop("other_ratio")
         return Step(_flat(form, host().lanes), arguments, -(-size // TASK), size, form)
     first = x[0]
     assert isinstance(first, Blocked)
@@ -118,15 +121,15 @@ def _step(
 
 def _result(f: Function, form: Form, x: Value, other: Value | None) -> Value:
     """A register of float32, or of whole numbers from which only the zero point is missing."""
-    if form == "dequantize":
-        return (x - f.convert(f.convert(f.number("zero"), INT32), FLOAT)) * float_number(f, "scale")
     if form == "quantize":
         v = x / float_number(f, "scale")
     else:
-        v = f.value(float_number(f, "offset"), x.type)
-        for value, ratio in ((other, "other_ratio"), (x, "ratio")):
-            if value is not None:
-                v = f.fma(value, f.value(float_number(f, ratio), x.type), v)
+        v = (x - float_number(f, "x_zero")) * float_number(f, "x_scale")
+        if other is not None:
+            v = v + (other - float_number(f, "other_zero")) * float_number(f, "other_scale")
+        if form == "dequantize":
+            return v
+        v = quotient(f, v, float_number(f, "scale"))
     return nearest(f, clamped(f, v, float_number(f, "low"), float_number(f, "high")))
 
 
@@ -134,7 +137,8 @@ def _result(f: Function, form: Form, x: Value, other: Value | None) -> Value:
 def _planes(form: Form, lanes: int, with_frame: bool) -> Kernel:
     """A task is some rows of a block; four positions at once where bytes are written."""
     name = f"{form}_planes_{lanes}{'_framed' if with_frame else ''}"
-    f = Function(name, ["x", "other", "y", "blocks", "chunks", "chunk", *_NUMBERS, *_PLACES, *FRAME_FIELDS])
+    fields = ["x", "other", "y", "blocks", "chunks", "chunk", *_NUMBERS, *_PLACES, *FRAME_FIELDS]
+    f = exactly(Function(name, fields))
     chunk, plane = f.task % f.number("chunks"), f.task // f.number("chunks")
     block, image = plane % f.number("blocks"), plane // f.number("blocks")
     height, width = f.number("frame_height"), f.number("frame_width")
@@ -183,8 +187,7 @@ def _numbers(f: Function, row: Value, index: Value, kind: Type, lanes: int) -> V
 @cache
 def _flat(form: Form, lanes: int) -> Kernel:
     """Plain memory; the last elements one by one."""
-    fields = ["x", "y", "size", "flip", *(n for n in _NUMBERS if n != "other_ratio")]
-    f = Function(f"{form}_flat_{lanes}", fields)
+    f = exactly(Function(f"{form}_flat_{lanes}", ["x", "y", "size", "flip", *_NUMBERS]))
     x, y = f.pointer("x"), f.pointer("y")
     first = f.task * TASK
     stop = f.minimum(first + TASK, f.number("size"))

@@ -20,11 +20,14 @@ __all__ = [
     "TARGET_FIELDS",
     "Scale",
     "clamped",
+    "exactly",
     "flip_of",
     "float_bits",
     "float_number",
     "low_bytes",
     "nearest",
+    "quotient",
+    "store_bytes",
     "target_arguments",
     "unsigned",
 ]
@@ -45,6 +48,12 @@ class Scale:
         least, most = -self.zero, 255 - self.zero
         low, high = (float(np.clip(np.float32(v) / np.float32(self.scale), least, most)) for v in (lower, upper))
         return low, high
+
+
+def exactly(f: Function) -> Function:
+    """Lets LLVM round every operation, as the operators do one after the other."""
+    f.fast = ""
+    return f
 
 
 def float_bits(x: float) -> int:
@@ -81,6 +90,13 @@ def clamped(f: Function, x: Value, low: Operand, high: Operand) -> Value:
     return f.select(x < high, x, high)
 
 
+def quotient(f: Function, x: Value, scale: Value) -> Value:
+    """x / scale, correctly rounded unless it is infinite: three multiplications instead of a division (Markstein)."""
+    inverse, scale = f.value(f.value(1.0, FLOAT) / scale, x.type), f.value(scale, x.type)
+    guess = x * inverse
+    return f.fma(f.fma(-guess, scale, x), inverse, guess)
+
+
 def nearest(f: Function, x: Value) -> Value:
     """float32 → int32, halves to even."""
     lanes = x.type.lanes
@@ -104,3 +120,14 @@ def low_bytes(f: Function, numbers: Sequence[Value]) -> Value:
         size = parts[0].type.lanes
         parts = [f.shuffle(a, b, range(2 * size)) for a, b in zip(parts[::2], parts[1::2], strict=True)]
     return parts[0]
+
+
+def store_bytes(f: Function, numbers: Sequence[Value], at: Value, zero: Value) -> None:
+    """Adds the zero point to whole numbers and stores bytes; of vectors side by side four, two, then one at once."""
+    lanes = numbers[0].type.lanes
+    done = 0
+    for together in (4, 2, 1):
+        while len(numbers) - done >= together:
+            some = low_bytes(f, numbers[done : done + together])
+            f.store(some + zero, at + done * lanes, align=lanes)
+            done += together

@@ -84,7 +84,8 @@ def _viewed(layout: Plain, first: int, last: int) -> tuple[int, int, int]:
 
 def _softmax(f: Function, rows: Rows, x: Operand, y: Operand, log: bool) -> None:
     """exp(x − max)/Σ, or x − max − log Σ."""
-    top = rows.fold(lambda *at: rows.load(x, *at), lambda a, b: f.select(a > b, a, b), -inf, wide=False)
+    greatest = rows.fold(lambda *at: rows.load(x, *at), lambda a, b: f.select(a > b, a, b), -inf, wide=False)
+    top = rows.spread(greatest)
 
     def power(line: Value, i: Value, mask: Value | None) -> Value:
         e = vmath.exp_below(f, rows.load(x, line, i, mask) - top)
@@ -94,10 +95,10 @@ def _softmax(f: Function, rows: Rows, x: Operand, y: Operand, log: bool) -> None
 
     total = rows.sum(power)
     if log:
-        shift = vmath.log(f, f.convert(total, FLOAT))
+        shift = rows.spread(vmath.log(f, f.convert(total, FLOAT)))
         rows.each(lambda *at: rows.store(rows.load(x, *at) - top - shift, y, *at))
     else:
-        scale = f.convert(f.value(1.0, total.type) / total, FLOAT)
+        scale = rows.spread(f.convert(f.value(1.0, total.type) / total, FLOAT))
         rows.each(lambda *at: rows.store(rows.load(y, *at) * scale, y, *at))
 
 
@@ -156,9 +157,7 @@ def _reduce_kernel(kind: str, lanes: int, along: bool) -> Kernel:
             lambda *at: how.term(f, rows.load(x, *at)), lambda a, b: how.combine(f, a, b), how.start, wide=how.wide
         )
         result = f.convert(how.finish(f, total, rows.n), FLOAT)
-        if along:
-            f.store(f.lane(result, 0), y.at)
-        elif rows.columns is None:
+        if along or rows.columns is None:
             f.store(result, y.at)
         else:
             f.store_lanes(result, y.at, rows.columns)

@@ -78,10 +78,10 @@ class Rows:
     def fold(
         self, term: Callable[[Value, Value, Value | None], Value], combine: Combine, start: float, *, wide: bool
     ) -> Value:
-        """The terms of every register, combined; of rows in one register, also its lanes.
+        """The terms of every register, combined; of one row in a register, also its lanes: see `spread`.
 
         Returns:
-            A register with the result in each lane (or each row's own): float64 if `wide`.
+            A number, or a register with one for each of its rows: float64 if `wide`.
         """
         f = self.f
         total = f.variable(vector(DOUBLE if wide else FLOAT, self.lanes), start)
@@ -118,26 +118,35 @@ class Rows:
         while width > 2:
             width //= 2
             x = combine(f.shuffle(x, x, range(width)), f.shuffle(x, x, range(width, 2 * width)))
-        return f.splat(combine(f.lane(x, 0), f.lane(x, 1)), self.lanes)
+        return combine(f.lane(x, 0), f.lane(x, 1))
+
+    def spread(self, x: Value) -> Value:
+        """What `fold` found, or what was made of it, for each lane of a register."""
+        return self.f.splat(x, self.lanes) if self.along else x
 
     def sum(self, term: Callable[[Value, Value, Value | None], Value]) -> Value:
         return self.fold(term, lambda a, b: a + b, 0.0, wide=True)
 
     def moments(self, x: Operand, count: Value, epsilon: Value, centred: bool) -> tuple[Value, Value]:
-        """Mean (0 unless centred) and 1/√(variance + ε)."""
+        """Mean (0 unless centred) and 1/√(variance + ε), for each lane."""
         f = self.f
-        numbers = f.splat(f.convert(count, DOUBLE), self.lanes)
         mean = f.value(0.0, self.kind)
         if centred:
-            mean = f.convert(self.sum(lambda *at: self.load(x, *at)) / numbers, FLOAT)
+            total = self.sum(lambda *at: self.load(x, *at))
+            mean = self.spread(f.convert(total / self.numbers(count), FLOAT))
 
         def square(line: Value, i: Value, mask: Value | None) -> Value:
             d = self.load(x, line, i, mask) - mean
             return d * d
 
-        variance = self.sum(square) / numbers
-        root = f.call("llvm.sqrt", variance + f.splat(epsilon, self.lanes))
-        return mean, f.convert(f.value(1.0, root.type) / root, FLOAT)
+        total = self.sum(square)
+        root = f.call("llvm.sqrt", total / self.numbers(count) + f.value(epsilon, total.type))
+        return mean, self.spread(f.convert(f.value(1.0, root.type) / root, FLOAT))
+
+    def numbers(self, count: Value) -> Value:
+        """A whole number as float64, as `fold` gives its results."""
+        number = self.f.convert(count, DOUBLE)
+        return number if self.along else self.f.splat(number, self.lanes)
 
 
 def first_lanes(f: Function, count: Value, lanes: int) -> Value:

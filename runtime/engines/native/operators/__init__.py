@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
+from ....inference import is_constant
 from ..assembly import Op, dims
 from ..kernels.operators import OPERATORS as ELEMENTWISE
-from . import boxes, elementwise, movement, pictures, products, quantized, rows, scaling, volumes
+from . import boxes, elementwise, movement, pictures, products, quantized, quantized_products, rows, scaling, volumes
 
 __all__ = ["OPERATORS", "PATTERNS", "ops_of"]
 
@@ -27,12 +28,17 @@ def ops_of(node: ir.Node) -> list[Op]:
         return []
     if not all(isinstance(v.type, ir.TensorType) and v.shape is not None and v.shape.is_static() for v in values):
         return []
-    found = None if 0 in (d for v in values for d in dims(v)) else make(node)
+    empty = any(0 in dims(v) for v in values if not is_constant(v))
+    found = None if empty else make(node)
     return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def _concat(node: ir.Node) -> Op | list[Op] | None:
     return pictures.joining(node) or boxes.concat(node)
+
+
+def _transpose(node: ir.Node) -> Op | list[Op] | None:
+    return pictures.standing(node) or boxes.transposition(node)
 
 
 OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
@@ -43,10 +49,10 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     "LRN": pictures.response,
     "Conv": volumes.any_convolution,
     "ConvTranspose": volumes.transposed_convolution,
-    "MaxPool": pictures.pooling,
-    "AveragePool": pictures.pooling,
-    "GlobalAveragePool": pictures.global_pooling,
-    "GlobalMaxPool": pictures.global_pooling,
+    "MaxPool": volumes.any_pooling,
+    "AveragePool": volumes.any_pooling,
+    "GlobalAveragePool": rows.global_pooling,
+    "GlobalMaxPool": rows.global_pooling,
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), pictures.view),
     "Concat": _concat,
     "Split": boxes.split,
@@ -54,7 +60,7 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     "Pad": boxes.pad,
     "Expand": boxes.expand,
     "Tile": boxes.tile,
-    "Transpose": boxes.transposition,
+    "Transpose": _transpose,
     "DepthToSpace": boxes.depth_to_space,
     "SpaceToDepth": boxes.space_to_depth,
     "Gather": movement.gather,
@@ -64,10 +70,15 @@ OPERATORS: dict[str, Callable[[ir.Node], Op | list[Op] | None]] = {
     "LogSoftmax": rows.softmax,
     "LayerNormalization": rows.layer_normalization,
     "RMSNormalization": rows.layer_normalization,
+    "InstanceNormalization": rows.group_normalization,
+    "GroupNormalization": rows.group_normalization,
+    "LpNormalization": rows.lp_normalization,
+    "ArgMax": rows.place,
+    "ArgMin": rows.place,
     **dict.fromkeys(rows.REDUCTIONS, rows.reduction),
     "QuantizeLinear": quantized.quantization,
     "DequantizeLinear": quantized.dequantization,
-    "QLinearConv": quantized.qlinear,
+    "QLinearConv": quantized_products.qlinear,
 }
 
 PATTERNS: tuple[Callable[[ir.Node, set[ir.Value]], tuple[Op, Sequence[ir.Node]] | None], ...] = (

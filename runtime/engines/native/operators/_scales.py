@@ -131,12 +131,15 @@ def centred_weights(
         return None
     if not one and (scale.shape != (q.shape[axis],) or given % q.ndim != axis):
         return None
+    scales = np.broadcast_to(scale.reshape(-1), q.shape[axis]).astype(np.float32)
+    if q.dtype == np.int8 and (zero is None or not zero.any()):
+        return q, scales
     shape = [1] * q.ndim
     shape[axis] = -1
     whole = q.astype(np.int32) - (0 if zero is None else zero.astype(np.int32).reshape(shape))
     if whole.min(initial=0) < -128 or whole.max(initial=0) > 127:
         return None
-    return whole.astype(np.int8), np.broadcast_to(scale.reshape(-1), q.shape[axis]).astype(np.float32)
+    return whole.astype(np.int8), scales
 
 
 def bias_of(value: ir.Value | None, steps: np.ndarray, target: Scale) -> tuple[np.ndarray | None, bool]:
@@ -144,7 +147,9 @@ def bias_of(value: ir.Value | None, steps: np.ndarray, target: Scale) -> tuple[n
     if value is None:
         return None, True
     known = constant(value)
-    if known is None or known.dtype != np.float32 or known.size not in (1, steps.size):
+    if known is None or known.dtype != np.float32:
+        return None, False
+    if known.size != 1 and (known.size, *known.shape[-1:]) != (steps.size, steps.size):
         return None, False
     wide, step = known.astype(np.float64).reshape(-1), steps.astype(np.float64)
     with np.errstate(all="ignore"):

@@ -19,7 +19,7 @@ from ....ops.slicing import _slices, _widths
 from ..assembly import Assembly, Kind, Op, dims
 from ..kernels.copies import copy_box, side, zero_lanes
 from ..layouts import Blocked, Layout, Plain
-from ._nodes import bound
+from ._nodes import bound, is_float
 
 Ints = tuple[int, ...]
 
@@ -59,6 +59,8 @@ class Boxes(Op):
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         if "blocked" not in kinds or self.shapes is not None or len(dims(self.output)) not in (3, 4):
             return ["plain"] * len(kinds), "plain"
+        if not is_float(self.output) and (self.perm or any(not isinstance(p.source, int) for p in self.parts)):
+            return ["plain"] * len(kinds), "plain"  # bytes in blocks may have 128 added
         if self.perm is not None:
             return ["blocked"], "plain"
         kind: Kind = "blocked" if all(_keeps_channels(part) for part in self.parts) else "plain"
@@ -67,9 +69,11 @@ class Boxes(Op):
     def emit(self, asm: Assembly) -> None:
         kinds, kind = self.wants([asm.kind(v) for v in self.inputs])
         y_slot, y = asm.write(self.output, kind)
+        node = self.output.producer()
+        label = "copy" if node is None else node.op_type.lower()
         if isinstance(y, Blocked):
             asm.zero_frame(y_slot, y)
-            if y.shape[1] % y.lanes:
+            if y.shape[1] % y.lanes and is_float(self.output):
                 asm.add(*zero_lanes(y, y_slot, asm.constant(np.zeros(1, np.float32))))
         lines = len(dims(self.output)) == 3 and "blocked" in (*kinds, kind)
         for given in self.parts:
@@ -83,7 +87,7 @@ class Boxes(Op):
             x, target = self._seen(x, 0, lines), self._seen(y, 1, lines)
             perm = _lines(self.perm) if lines else self.perm
             sides = side(x, part.start, part.step, perm), side(target, part.to, part.to_step)
-            asm.add(*copy_box(*sides, part.counts, x_slot, y_slot, label=type(self).__name__.lower()))
+            asm.add(*copy_box(*sides, part.counts, x_slot, y_slot, label=label))
 
     def _seen(self, layout: Layout, which: int, lines: bool) -> Layout:
         """The layout of input (0) or result (1) under the shape that its part's numbers are about."""

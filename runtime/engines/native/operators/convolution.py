@@ -1,4 +1,4 @@
-"""Conv with constant weights, and what follows it."""
+"""Conv with constant weights, and what follows it: in blocks of channels, or of few channels by parts of rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from ....inference import constant, is_constant
 from ....ops._windows import Windows
 from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture, pictured
 from ..host import host
-from ..kernels import conv, winograd
+from ..kernels import conv, conv_wide, winograd
 from ..kernels.epilogues import Epilogue
 from ..layouts import Blocked, Plain
 from ..settings import Settings
 from ..tuning import way
 from ._nodes import SUMS, bound, epilogue_with, is_float, windows_of
+from .pictures import pooling
 
 FEW = 4
+"""Input channels: a picture of so many is always better read as it is than spread over registers."""
 
 
 @dataclass(eq=False)
@@ -35,18 +37,38 @@ class Convolve(Op):
     tile: int = 0
     """Of Winograd's algorithm, 0 for the direct one."""
     epilogue: Epilogue = field(default_factory=Epilogue)
+    pool: conv_wide.Pooling = ""
+    """What windows of 2×2 become, if they do."""
+    after: Epilogue = field(default_factory=Epilogue)
+    """What follows pooling."""
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
+        if self.wide() is not None:
+            return ["plain"], "plain"
         few = kinds[0] == "plain" and self.reads_plain()
         others: list[Kind] = ["blocked"] * (len(self.inputs) - 1)
         return ["plain" if few else "blocked", *others], "blocked"
 
     def settle(self, settings: Settings) -> None:
-        self.tile = 0 if self.reads_plain() else way(self.problem(picture(self.inputs[0], host().lanes)), settings)
+        direct = self.wide() is not None or (self.groups == 1 and dims(self.weights)[1] <= FEW)
+        self.tile = 0 if direct else way(self.problem(picture(self.inputs[0], host().lanes)), settings)
 
     def reads_plain(self) -> bool:
-        """Few channels are better read from a plain picture than spread over registers."""
-        return self.groups == 1 and dims(self.weights)[1] <= FEW
+        """Channels too few to fill a register need not be brought together."""
+        return self.groups == 1 and not self.tile and dims(self.weights)[1] < host().lanes
+
+    def wide(self) -> conv_wide.Wide | None:
+        """The convolution of plain pictures into plain ones that it is, if it has few outputs.
+
+        Where Winograd's method pays and channels fill registers, it is faster still.
+        """
+        x, lanes = self.inputs[0], host().lanes
+        problem = self.problem(Plain(dims(x)))
+        if not conv_wide.suits(problem, lanes):
+            return None
+        if 2 * problem.inputs > lanes and winograd.choose(self.problem(picture(x, lanes))):
+            return None
+        return conv_wide.Wide(problem, lanes, self.pool, self.epilogue, self.after)
 
     def frame(self, index: int) -> Frame:
         if index:
@@ -56,12 +78,18 @@ class Convolve(Op):
 
     def problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
         w, x = self.where, replace(x, shape=pictured(x.shape))
-        y = y or picture(self.output, x.lanes if isinstance(x, Blocked) else 1)
+        y = y or Blocked(
+            (x.shape[0], dims(self.weights)[0], w.out[0], w.out[1]), x.lanes if isinstance(x, Blocked) else 1
+        )
         (top, left), (bottom, right) = w.begin, w.end
         (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
         return conv.Convolution(x, y, (kh, kw), (sh, sw), (dh, dw), (top, left, bottom, right), self.groups)
 
     def emit(self, asm: Assembly) -> None:
+        wide = self.wide()
+        if wide is not None:
+            self._emit_wide(asm, wide)
+            return
         few = self.wants([asm.kind(self.inputs[0])])[0][0] == "plain"
         x_slot, x = asm.read(self.inputs[0], "plain" if few else "blocked")
         slots, residual = {"x": x_slot}, None
@@ -71,24 +99,54 @@ class Convolve(Op):
         assert isinstance(y, Blocked)
         assert residual is None or isinstance(residual, Blocked)
         problem = self.problem(x, y)
+        convolve(asm, problem, self.tile, slots, self._weights(), constant(self.bias), self.epilogue, residual)
+
+    def _weights(self) -> np.ndarray:
         weights = constant(self.weights)
         assert weights is not None
-        shaped = weights.reshape(*weights.shape[:2], *self.where.kernel)
-        convolve(asm, problem, self.tile, slots, shaped, constant(self.bias), self.epilogue, residual)
+        return weights.reshape(*weights.shape[:2], *self.where.kernel)
+
+    def _emit_wide(self, asm: Assembly, wide: conv_wide.Wide) -> None:
+        slots = {"x": asm.read(self.inputs[0])[0], "y": asm.write(self.output)[0]}
+        packed = conv_wide.pack(wide, self._weights(), constant(self.bias))
+        slots |= {name: asm.constant(array) for name, array in packed.items()}
+        room = conv.scratch(wide.problem)
+        if room is not None:
+            slots["scratch"] = asm.scratch(room.nbytes)
+        asm.add(*conv_wide.steps(wide, slots))
 
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
-        """Takes an activation, or an addition of `other`, into the epilogue if there is room for it."""
-        if node.op_type in SUMS and other is not None:
-            if self.epilogue != Epilogue() or dims(other) != dims(self.output) or is_constant(other):
+        """Takes an activation, pooling, or an addition of `other`, if there is room for it."""
+        if node.op_type in ("MaxPool", "AveragePool"):
+            if not self._pools(node):
+                return False
+        elif node.op_type in SUMS and other is not None:
+            taken = self.epilogue != Epilogue() or self.wide() is not None
+            if taken or dims(other) != dims(self.output) or is_constant(other):
                 return False
             self.epilogue = Epilogue("none", (), "before")
             self.inputs.append(other)
         else:
-            longer = epilogue_with(self.epilogue, node)
+            longer = epilogue_with(self.after if self.pool else self.epilogue, node)
             if longer is None:
                 return False
-            self.epilogue = longer
+            if self.pool:
+                self.after = longer
+            else:
+                self.epilogue = longer
         self.output = node.outputs[0]
+        return True
+
+    def _pools(self, node: ir.Node) -> bool:
+        """Takes pooling in if its windows are of 2×2 and lie side by side."""
+        pool = None if self.wide() is None else pooling(node)
+        if pool is None:
+            return False
+        w = pool.where
+        beside = (w.kernel, w.strides, w.dilations, w.pads) == ((2, 2), (2, 2), (1, 1), (0, 0, 0, 0))
+        if not beside or w.out != tuple(size // 2 for size in self.where.out):
+            return False
+        self.pool = "max" if pool.kind == "max" else "mean"
         return True
 
 

@@ -17,6 +17,9 @@ from ..kernels.operators import TYPES
 from ..layouts import Blocked, Plain
 from ._nodes import bound, clip_bounds, is_float
 
+EXACT = 2.0**53
+"""Up to here float64, in which bounds are kept, has every whole number."""
+
 
 @dataclass(eq=False)
 class Elementwise(Op):
@@ -103,7 +106,7 @@ def chain(node: ir.Node) -> Op | None:
     read: Sequence[ir.Value | None] = node.inputs
     if node.op_type == "Clip":
         bounds = clip_bounds(node)
-        if bounds is None:
+        if bounds is None or (y.dtype == ir.DataType.INT64 and any(EXACT < abs(b) < np.inf for b in bounds)):
             return None
         read, given = node.inputs[:1], {n: b for n, b in zip(("min", "max"), bounds, strict=True) if np.isfinite(b)}
     elif node.op_type == "Cast":

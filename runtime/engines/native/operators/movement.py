@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from ....inference import constant
 from ..assembly import Assembly, Kind, Op, dims
-from ..kernels.movement import channel_table, permute_channels, take
+from ..kernels.channels import channel_table, permute_channels
+from ..kernels.movement import take
 from ..layouts import Blocked, Plain
 from ._nodes import bound, is_float, only_reader
 from .boxes import Boxes, Part, movable
@@ -34,8 +35,8 @@ class Shuffle(Op):
         (x_slot, x), (y_slot, y) = asm.read(self.inputs[0], "blocked"), asm.write(self.output, "blocked")
         assert isinstance(x, Blocked)
         assert isinstance(y, Blocked)
-        asm.zero_frame(y_slot, y)
-        asm.add(permute_channels(x, y, x_slot, y_slot, asm.constant(channel_table(x, self.order.tolist()))))
+        order = self.order.tolist()
+        asm.add(permute_channels(x, y, order, x_slot, y_slot, asm.constant(channel_table(x, order))))
 
 
 @dataclass(eq=False)

@@ -54,7 +54,7 @@ class Pool(Op):
         asm.add(step)
 
 
-def pooling(node: ir.Node) -> Op | None:
+def pooling(node: ir.Node) -> Pool | None:
     x = node.inputs[0]
     if not is_float(x, node.outputs[0]) or x is None or len(dims(x)) not in (3, 4) or len(node.outputs) != 1:
         return None
@@ -94,6 +94,14 @@ def view(node: ir.Node) -> Op | None:
     if node.op_type == "Dropout" and len(node.inputs) > 2 and not _never(node.inputs[2]):
         return None
     return View([x], node.outputs[0])
+
+
+def standing(node: ir.Node) -> Op | None:
+    """Transpose, where only axes of size 1 change their places among the others."""
+    x, y = node.inputs[0], node.outputs[0]
+    perm = bound(node)["perm"] or tuple(reversed(range(len(dims(y)))))
+    long = [axis for axis, size in zip(perm, dims(y), strict=True) if size > 1]
+    return View([x], y) if x is not None and movable(x) and long == sorted(long) else None
 
 
 def _never(training: ir.Value | None) -> bool:

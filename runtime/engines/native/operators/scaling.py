@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -60,7 +61,7 @@ def scaling(node: ir.Node) -> Op | None:
     return Scale([x], node.outputs[0], rows, columns) if rows is not None and columns is not None else None
 
 
-def _plan(node: ir.Node, x: ir.Value) -> tuple[dict[int, Line], dict[str, object]]:
+def _plan(node: ir.Node, x: ir.Value) -> tuple[dict[int, Line], dict[str, Any]]:
     """Axes that change, and how places are chosen."""
     a, inputs = bound(node), [constant(v) for v in node.inputs[1:]]
     assert isinstance(node.graph, ir.Graph)
@@ -81,11 +82,11 @@ def _heights(a: dict[str, float]) -> list[float]:
     return [1, 1, a["height_scale"], a["width_scale"]]
 
 
-def _taps(size: int, line: Line | None, attributes: dict[str, object]) -> Taps | None:
+def _taps(size: int, line: Line | None, attributes: dict[str, Any]) -> Taps | None:
     """The table of an axis; None if it has too many taps, or places outside of the picture."""
     if line is None:
         return Taps(np.arange(size)[:, None])
-    made = table(line, **attributes)  # type: ignore[arg-type]
+    made = table(line, **attributes)
     if made.source.shape[0] > MOST_TAPS or (made.outside is not None and made.outside.any()):
         return None
     return Taps(made.source.T, None if made.weights is None else made.weights.T)
