@@ -213,7 +213,7 @@ class Assembly:
     def _settle_homes(self) -> None:
         """Values that are joined are written where the joined value lies, under one frame for all of them."""
         for op in reversed(self.ops):
-            block, parts = 0, op.joined()
+            block, parts = 0, op.joined() if self._kinds[op.output] == "blocked" else ()
             for value in parts:
                 if value not in self._homes and parts.count(value) == 1:
                     self._homes[value] = op.output, block

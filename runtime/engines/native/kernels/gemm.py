@@ -39,6 +39,8 @@ NARROWEST = 128
 """Columns of a task of one row and a large matrix: the wider, the better for memory, so there are few."""
 PACKED_DEPTH = 1024
 """At most so much of k of a tile is packed at once, on the stack."""
+SUM, LONG_SUM = 512, 1024
+"""At most so many products make a sum of their own; long ones where a single tile of rows reads B once."""
 TASK_FLOPS, TASK_BYTES = 750_000, 50_000
 """About five microseconds of work."""
 TASKS = 64
@@ -311,8 +313,8 @@ def _tile_step(p: Product, slots: dict[str, int], epilogue: Epilogue, label: str
     depth = host().l2 // 4 // (p.width * size)
     if p.transA:
         depth = min(depth, PACKED_DEPTH)
-    depth = max(depth // p.lanes, 1) * p.lanes
-    step = p.k if tiles == 1 and not p.transA else p.lanes * -(-p.k // (p.lanes * max(1, -(-p.k // depth))))
+    depth = max(min(depth, SUM if tiles > 1 else LONG_SUM) // p.lanes, 1) * p.lanes
+    step = p.lanes * -(-p.k // (p.lanes * max(1, -(-p.k // depth))))
     row_chunks, column_chunks = _chunks(p, tiles, step)
     partial = 1
     while rows * p.vectors * partial < 8:

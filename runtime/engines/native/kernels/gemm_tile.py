@@ -7,7 +7,8 @@
             rows × vectors registers += A[:, i] ⊗ B[i, :] for i in the block
 
 All columns but those of the last panel are whole panels. The rows of a product are cut evenly: its tiles have `rows` or
-`rows − 1` rows. Sums run over k in order whatever the tasks are, so results do not depend on the number of threads.
+`rows − 1` rows. Each block of k is summed apart, in order whatever the tasks are: results do not depend on the number of
+threads, and their error does not grow with k as that of one long sum would.
 """
 
 from __future__ import annotations
@@ -194,11 +195,11 @@ class _Writer:
         places = [self.y + ((top + r) * self.n + column) * self.size for r in range(rows)]
         cells = [(r, j) for r in range(rows) for j in range(vectors)]
         sums = {cell: f.variable(self.register, 0.0) for cell in cells}
-        with f.when(f.value(0, INT) < start):
-            for r, j in cells:
-                sums[r, j].set(self.read(places[r], j, masks[j]))
         readable: list[Value | None] = masks if t.b == "plain" else [None] * vectors
         self.multiply(sums, a, b + p * self.b_panel, readable, depth)
+        with f.when(f.value(0, INT) < start):
+            for r, j in cells:
+                sums[r, j].set(sums[r, j].get() + self.read(places[r], j, masks[j]))
         with f.when(self.k <= start + depth):
             self.finish(sums, top, column, masks)
         for r, j in cells:

@@ -34,7 +34,8 @@ def ops_of(node: ir.Node) -> list[Op]:
 
 
 def _concat(node: ir.Node) -> Op | list[Op] | None:
-    return pictures.joining(node) or boxes.concat(node)
+    plain = boxes.concat(node)
+    return plain if plain is None or isinstance(plain, list) else pictures.joining(node, plain) or plain
 
 
 def _transpose(node: ir.Node) -> Op | list[Op] | None:

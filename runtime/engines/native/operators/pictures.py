@@ -112,18 +112,23 @@ def _never(training: ir.Value | None) -> bool:
 @dataclass(eq=False)
 class Join(Op):
     """Concat along the channels of blocked values, where every part but the last fills whole blocks: most are computed
-    where they belong."""
+    where they belong. If none of them is blocked, `plain` computes it."""
 
     inputs: list[ir.Value]
     output: ir.Value
+    plain: Op
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
-        return ["blocked"] * len(self.inputs), "blocked"
+        kind: Kind = "blocked" if "blocked" in kinds else "plain"
+        return [kind] * len(self.inputs), kind
 
     def joined(self) -> Sequence[ir.Value]:
         return self.inputs
 
     def emit(self, asm: Assembly) -> None:
+        if asm.kind(self.output) == "plain":
+            self.plain.emit(asm)
+            return
         block = 0
         for value in self.inputs:
             x_slot, x = asm.read(value, "blocked")
@@ -137,14 +142,14 @@ class Join(Op):
         asm.write(self.output, "blocked")
 
 
-def joining(node: ir.Node) -> Op | None:
+def joining(node: ir.Node, plain: Op) -> Op | None:
     values = [v for v in node.inputs if v is not None]
     axis = bound(node)["axis"]
     if not is_float(*values) or len(dims(node.outputs[0])) != 4 or axis % 4 != 1:
         return None
     if any(is_constant(v) for v in values) or any(dims(v)[1] % host().lanes for v in values[:-1]):
         return None
-    return Join(values, node.outputs[0])
+    return Join(values, node.outputs[0], plain)
 
 
 @dataclass(eq=False)
