@@ -25,6 +25,8 @@ __all__ = ["TABLE", "everything_lowered", "network", "pictures", "row", "try_dra
 
 ELEMENTS, MOST_RUNS = 256, 32
 """Errors are taken over runs that give so many elements together: of a few numbers, luck decides."""
+ROUNDED = ("QuantizeLinear", "DequantizeLinear", "QLinearConv")
+"""Their scales are float32 by specification, so float64 knows no truth; `test_quantized` knows their bits."""
 Inputs = dict[str, np.ndarray]
 
 
@@ -64,7 +66,11 @@ def try_draw(draw: Draw, threads: int = 1) -> Verdict:
 def _taken(case: Case) -> bool:
     given = [x for x in case.inputs if x is not None]
     full = all(t.size for x in given for t in tensors(x))
-    known = not case.domain and case.op in OPERATORS and not onnx.defs.get_schema(case.op, case.opset).deprecated
+    known = (
+        not case.domain
+        and case.op in {*OPERATORS} - {*ROUNDED}
+        and not onnx.defs.get_schema(case.op, case.opset).deprecated
+    )
     return known and full and "float32" in case.dtypes and not _listed(given)
 
 

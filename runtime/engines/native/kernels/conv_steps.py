@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isqrt
 
 from ..host import host
 from ..layouts import Blocked, Plain
@@ -63,7 +64,7 @@ def _step(
     divided = together < steps.taps and not own_lanes(problem) and height * width > tiling.rows * tiling.columns
     x_row = problem.strides[0] * source.row
     small = tiling.rows * tiling.columns * tiling.blocks <= FEW_SUMS or flops < FEW_FLOPS * images
-    chain = SHORT_CHAIN if small else CHAIN
+    chain = max(SHORT_CHAIN if small else CHAIN, isqrt(steps.taps * steps.run))
     spec = Direct(
         lanes=y.lanes,
         tiling=tiling,

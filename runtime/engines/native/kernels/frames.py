@@ -32,9 +32,7 @@ def frame_arguments(layout: Blocked) -> dict[str, int]:
     return dict(zip(FRAME_FIELDS, sizes, strict=True))
 
 
-def zero_frame(
-    f: Function, origin: Value, lanes: int, first: Value, stop: Value, byte: Value | None = None
-) -> None:
+def zero_frame(f: Function, origin: Value, lanes: int, first: Value, stop: Value, byte: Value | None = None) -> None:
     """Zeroes the frame beside rows `first` … `stop` − 1 of a plane; above the first row and below the last one too.
 
     Args:

@@ -7,8 +7,8 @@
             rows × vectors registers += A[:, i] ⊗ B[i, :] for i in the block
 
 All columns but those of the last panel are whole panels. The rows of a product are cut evenly: its tiles have `rows` or
-`rows − 1` rows. Each block of k is summed apart, in order whatever the tasks are: results do not depend on the number of
-threads, and their error does not grow with k as that of one long sum would.
+`rows − 1` rows. Each block of k is summed apart, in order whatever the tasks are: results do not depend on the number
+of threads, and their error does not grow with k as that of one long sum would.
 """
 
 from __future__ import annotations

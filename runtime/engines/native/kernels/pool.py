@@ -30,6 +30,8 @@ TOGETHER = 4
 """Windows computed at once where they share columns."""
 PARTS = 4
 """Partial results of a whole plane, so that additions do not wait for each other."""
+PIECE = 64
+"""Positions of a plane that are added up apart: equal numbers err all in one direction."""
 
 _AXES = ("height", "width")
 _NUMBERS = ("in", "out", "kernel", "stride", "dilation", "pad", "pad_end")
@@ -282,7 +284,6 @@ def _whole(kind: str, lanes: int) -> Kernel:
     # Rows that lie beside each other are one.
     beside = f.number("x_row").equals(width * register.size)
     lines, length = f.select(beside, f.value(1, INT), height), f.select(beside, height * width, width)
-    even = length // PARTS * PARTS
     with f.range(first, f.minimum(first + f.number("group"), f.number("units"))) as unit:
         block, image = unit % blocks, unit // blocks
         source, target = (
@@ -290,17 +291,23 @@ def _whole(kind: str, lanes: int) -> Kernel:
             + (f.number(f"{side}_origin") + image * f.number(f"{side}_image") + block * f.number(f"{side}_plane"))
             for side in "xy"
         )
-        parts = [f.variable(register, start) for _ in range(PARTS)]
-        with f.range(lines) as y:
-            line = source + y * f.number("x_row")
+        parts = [f.variable(register) for _ in range(PARTS)]
+        total = f.variable(register, start)
+        with f.range(lines) as y, f.range(0, length, PIECE) as begin:
+            line = source + y * f.number("x_row") + begin * register.size
+            count = f.minimum(length - begin, PIECE)
+            even = count // PARTS * PARTS
+            for part in parts:
+                part.set(start)
             with f.range(0, even, PARTS) as i:
                 for j, part in enumerate(parts):
                     part.set(combine(part.get(), f.load(register, line + (i + j) * register.size, register.size)))
             for j, part in enumerate(parts[:-1]):
-                with f.when(even + j < length):
+                with f.when(even + j < count):
                     part.set(combine(part.get(), f.load(register, line + (even + j) * register.size, register.size)))
-        a, b, c, d = (part.get() for part in parts)
-        result = combine(combine(a, b), combine(c, d))
+            a, b, c, d = (part.get() for part in parts)
+            total.set(combine(total.get(), combine(combine(a, b), combine(c, d))))
+        result = total.get()
         if kind == "mean":
             result = result / f.splat(f.convert(height * width, FLOAT), lanes)
         f.store(result, target, register.size)

@@ -1,7 +1,8 @@
 """Pooling of blocked bytes: the largest of each window, and the mean of a whole plane.
 
 The largest byte stands for the largest value, whatever the scale. Windows are cut off at the border of the picture; one
-that lies beside it entirely gives the least byte.
+that lies beside it entirely gives the least byte. Inside of it four positions are one load; of the largest bytes at
+these, every second is a window of stride 2.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from ..emit import BYTE, FLOAT, INT32, Function, Value, vector
+from ..emit import BYTE, FLOAT, INT, INT32, Function, Value, vector
 from ..layouts import Blocked
 from ..program import Kernel, Step
 from .conv_problem import plane_arguments
@@ -32,6 +33,8 @@ __all__ = ["global_mean", "max_pool"]
 
 TASK = 1 << 14
 """Bytes written in a task, about."""
+LOADED = 4
+"""Positions of x that are read at once."""
 _AXES = ("height", "width")
 _WINDOW = ("in", "kernel", "stride", "dilation", "pad")
 _PLACES = tuple(f"{side}_{what}" for side in "xy" for what in ("origin", "image", "plane", "row"))
@@ -56,20 +59,32 @@ def max_pool(
     n, _, height, width = y.shape
     chunk = max(1, min(height, TASK // max(width * y.lanes, 1)))
     chunks = -(-height // chunk)
+    stride = strides[1] if strides[1] in (1, 2) else 0
+    first, stop = _inner(x.shape[3], width, kernel[1], stride, dilations[1], pads[1]) if stride else (0, 0)
+    arguments |= {"first": first, "stop": stop}
     arguments |= {"chunk": chunk, "chunks": chunks, **plane_arguments("x", x), **plane_arguments("y", y)}
     arguments |= frame_arguments(y)
     flops = n * y.blocks * y.lanes * height * width * kernel[0] * kernel[1]
-    return Step(_max_pool(y.lanes, framed(y)), arguments, n * y.blocks * chunks, flops, f"max pool {list(kernel)}")
+    code = _max_pool(y.lanes, stride, framed(y))
+    return Step(code, arguments, n * y.blocks * chunks, flops, f"max pool {list(kernel)}")
+
+
+def _inner(size: int, out: int, kernel: int, stride: int, dilation: int, pad: int) -> tuple[int, int]:
+    """The windows of a row, as many as one load serves at a time, for which no load passes the border."""
+    together = LOADED // stride
+    first = min(-(-pad // stride), out)
+    last = min((size - LOADED - (kernel - 1) * dilation + pad) // stride, out - together)
+    return first, first + max(0, (last - first) // together + 1) * together
 
 
 @cache
-def _max_pool(lanes: int, with_frame: bool) -> Kernel:
+def _max_pool(lanes: int, stride: int, with_frame: bool) -> Kernel:
+    """`stride`: along the width, 0 for any, with which nothing is done at once."""
     windows = [f"{axis}_{n}" for axis in _AXES for n in _WINDOW]
     f = Function(
-        f"max_pool_bytes_{lanes}{'_framed' if with_frame else ''}",
-        ["x", "y", "blocks", "chunks", "chunk", "zero", *windows, *_PLACES, *FRAME_FIELDS],
+        f"max_pool_bytes_{lanes}_{stride}{'_framed' if with_frame else ''}",
+        ["x", "y", "blocks", "chunks", "chunk", "zero", "first", "stop", *windows, *_PLACES, *FRAME_FIELDS],
     )
-    register = vector(BYTE, lanes)
     chunk, plane = f.task % f.number("chunks"), f.task // f.number("chunks")
     x, y = (_plane(f, side, plane) for side in "xy")
     first = chunk * f.number("chunk")
@@ -77,14 +92,28 @@ def _max_pool(lanes: int, with_frame: bool) -> Kernel:
     down, along = f.number("height_dilation") * f.number("x_row"), f.number("width_dilation") * lanes
     with f.range(first, stop) as i:
         start_row, top, bottom = _inside(f, "height", i)
-        row = x + start_row * f.number("x_row")
-        with f.range(f.number("frame_width")) as j:
-            start, left, right = _inside(f, "width", j)
+        row, target = x + start_row * f.number("x_row"), y + i * f.number("y_row")
+
+        def largest(size: int, start: Value, columns: tuple[Value, Value]) -> Value:
+            """Of the windows at `start` and the next ones, their `columns` alone."""
+            register = vector(BYTE, size)
             most = f.variable(register, 0)
-            with f.range(top, bottom) as r, f.range(left, right) as s:
+            with f.range(top, bottom) as r, f.range(*columns) as s:
                 value = f.load(register, row + (r * down + start * lanes + s * along), align=lanes)
                 most.set(f.call("llvm.umax", most.get(), value))
-            f.store(most.get(), y + (i * f.number("y_row") + j * lanes), align=lanes)
+            return most.get()
+
+        for begin, end in ((f.value(0, INT), f.number("first")), (f.number("stop"), f.number("frame_width"))):
+            with f.range(begin, end) as j:
+                start, left, right = _inside(f, "width", j)
+                f.store(largest(lanes, start, (left, right)), target + j * lanes, align=lanes)
+        if stride:
+            together = LOADED // stride
+            order = [k * stride * lanes + lane for k in range(together) for lane in range(lanes)]
+            with f.range(f.number("first"), f.number("stop"), together) as j:
+                start = j * f.number("width_stride") - f.number("width_pad")
+                all_four = largest(LOADED * lanes, start, (f.value(0, INT), f.number("width_kernel")))
+                f.store(f.shuffle(all_four, all_four, order), target + j * lanes, align=lanes)
     if with_frame:
         zero_frame(f, y, lanes, first, stop, f.convert(f.number("zero"), BYTE))
     return Kernel.of(f)
