@@ -113,7 +113,10 @@ class InferenceSession:
         key = signature(output_names, input_feed) if run_options is None else None
         known = self._prepared.get(key)
         if known is not None:
-            return known(input_feed)
+            try:
+                return known(input_feed)
+            except (MemoryError, StriateError):
+                pass  # said below, where it goes wrong again
         results = [to_host(array) for array in self._run(output_names, input_feed, run_options)]
         if key is not None and not self._options.enable_profiling:
             self._prepare(key, output_names, input_feed)

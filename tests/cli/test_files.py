@@ -45,7 +45,7 @@ def test_summary_of_a_model_that_cannot_be_run(striate: Run, tmp_path: Path) -> 
     assert "1 MatMul," in done.out
     assert "Striate cannot run this model" in done.out
     (row,) = (line.split() for line in done.out.splitlines() if line.strip().startswith("first"))
-    assert row == ["first", "MatMul", "2×4", "float", "12", "24", "32", "B", "72", "B", "–", "–", "arrays"]
+    assert row == ["first", "MatMul", "2×4", "float", "12", "24", "32", "B", "72", "B", "–", "–", "native"]
     assert "first" not in striate("summary", path, "--no-nodes").out
 
 

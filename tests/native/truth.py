@@ -27,7 +27,7 @@ DRAWN = 8.0
 """The same for drawn models."""
 WINOGRAD = 5e-5
 """Of the largest element of the result."""
-SCALES = {"Resize": (2,), "Upsample": (1,)}
+SCALES = {"Resize": (1, 2), "Upsample": (1,)}
 """Operator → which of its inputs are float32 always."""
 LEAST = float(np.finfo(np.float32).smallest_subnormal)
 NORMAL = float(np.finfo(np.float32).smallest_normal)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import onnx_ir as ir
 
+from ... import limits
 from ...dtypes import numpy_dtype
+from ...memory import check_room
 from .constants import Constants
 from .host import host
 from .kernels.copies import Side, copy_box
@@ -329,6 +332,14 @@ def _computed(op: Op, ends: set[ir.Value]) -> tuple[str, ...]:
     return tuple(reversed(found))
 
 
+def too_large(value: ir.Value) -> bool:
+    """More than any value may take, which the plan will say."""
+    assert value.dtype is not None
+    if value.dtype == ir.DataType.STRING:
+        return False
+    return prod(dims(value)) * value.dtype.bitwidth // 8 > limits.VALUE_BYTES
+
+
 def dims(value: ir.Value) -> tuple[int, ...]:
     """The known shape of a value."""
     assert value.shape is not None
@@ -353,6 +364,7 @@ class Stretch:
 
     def __init__(self, asm: Assembly, threads: int) -> None:
         self.program = asm.program()
+        check_room(self.program.arena_bytes)
         self.threads = threads if sum(step.flops for step in self.program.steps) > ALONE_BELOW else 1
         self._inputs = [_dtype(v) for v in asm.given]
         self._outputs = [(dims(v), _dtype(v)) for v in asm.wanted]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...memory import check_room
 from . import compiler
 from .emit import Function
 from .objects import readable, through_ctypes
@@ -146,6 +147,7 @@ class Program:
         self._free.append(instance)
 
     def _instance(self) -> _Instance:
+        check_room(self.arena_bytes)
         arena = aligned(self.arena_bytes)
         slots = np.zeros(max(self.slots, 1), np.int64)
         for slot, array in self.constants.items():

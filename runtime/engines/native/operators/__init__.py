@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import onnx_ir as ir
 
 from ....inference import is_constant
-from ..assembly import Op, dims
+from ..assembly import Op, dims, too_large
 from ..kernels.operators import OPERATORS as ELEMENTWISE
 from . import boxes, elementwise, movement, pictures, products, quantized, quantized_products, rows, scaling, volumes
 
@@ -29,7 +29,7 @@ def ops_of(node: ir.Node) -> list[Op]:
     if not all(isinstance(v.type, ir.TensorType) and v.shape is not None and v.shape.is_static() for v in values):
         return []
     empty = any(0 in dims(v) for v in values if not is_constant(v))
-    found = None if empty else make(node)
+    found = None if empty or any(too_large(v) for v in values) else make(node)
     return found if isinstance(found, list) else [] if found is None else [found]
 
 

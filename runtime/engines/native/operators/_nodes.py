@@ -62,6 +62,11 @@ def planar(where: Windows) -> Windows:
     return Windows(**ones, begin=(0, *where.begin), end=(0, *where.end))
 
 
+def inhabited(where: Windows) -> bool:
+    """Does every window touch the input? One that does not is a fault, which the arrays engine words."""
+    return all((count > 0).all() for count in where.counts)
+
+
 def epilogue_with(given: Epilogue, node: ir.Node) -> Epilogue | None:
     """The epilogue followed by the activation that a node is, or None."""
     if given.activation != "none":

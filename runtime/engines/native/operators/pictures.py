@@ -17,7 +17,7 @@ from ..kernels import lrn as lrn_kernel
 from ..kernels.pool import pool
 from ..kernels.reorder import reframe
 from ..layouts import Blocked
-from ._nodes import bound, is_float, windows_of
+from ._nodes import bound, inhabited, is_float, windows_of
 from .boxes import movable
 
 
@@ -61,6 +61,8 @@ def pooling(node: ir.Node) -> Pool | None:
     a = {"dilations": None, "ceil_mode": 0, **bound(node)}
     kind = "max" if node.op_type == "MaxPool" else "mean"
     where = windows_of(x, a["kernel_shape"], a, ceil_mode=a["ceil_mode"])
+    if not inhabited(where):
+        return None
     return Pool([x], node.outputs[0], kind, where, bool(a.get("count_include_pad", 0)))
 
 

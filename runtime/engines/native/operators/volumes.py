@@ -23,7 +23,7 @@ from ..layouts import Blocked, Plain
 from ..program import Step
 from ..settings import Settings
 from ..tuning import way
-from ._nodes import bound, epilogue_with, is_float, planar
+from ._nodes import bound, epilogue_with, inhabited, is_float, planar
 from .convolution import convolution, convolve
 from .pictures import pooling
 
@@ -259,6 +259,8 @@ def any_pooling(node: ir.Node) -> Op | None:
     a = {"dilations": None, "ceil_mode": 0, **bound(node)}
     options = (a["strides"], a["dilations"], a["pads"], a["auto_pad"], a["ceil_mode"])
     where = windows(dims(x)[2:], a["kernel_shape"], *options)
+    if not inhabited(where):
+        return None
     kind = "max" if node.op_type == "MaxPool" else "mean"
     return VolumePool([x], y, kind, where, bool(a.get("count_include_pad", 0)))
 
