@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,10 +37,16 @@ def prepared(plan: Plan, names: Sequence[str]) -> Prepared | None:
     if plan.whole is None:
         return None
     call, inputs, outputs = plan.whole
-    picks = [outputs[name] for name in names]
+    gather, pick = _tuple_of(inputs), _tuple_of([outputs[name] for name in names])
 
     def run(feed: Mapping[str, Any]) -> list[Any]:
-        results = call(tuple([feed[name] for name in inputs]))
-        return [results[i] for i in picks]
+        return list(pick(call(gather(feed))))
 
     return run
+
+
+def _tuple_of(keys: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """A function that takes the items of these keys."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda items: tuple([items[key] for key in keys])

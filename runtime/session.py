@@ -108,8 +108,6 @@ class InferenceSession:
             InvalidInput: a name, rank, dimension or data type does not fit; most of them are `InvalidArgument` too.
             Fail: a node failed; the message names it.
         """
-        from .engines.arrays import to_host
-
         key = signature(output_names, input_feed) if run_options is None else None
         known = self._prepared.get(key)
         if known is not None:
@@ -117,6 +115,8 @@ class InferenceSession:
                 return known(input_feed)
             except (MemoryError, StriateError):
                 pass  # said below, where it goes wrong again
+        from .engines.arrays import to_host
+
         results = [to_host(array) for array in self._run(output_names, input_feed, run_options)]
         if key is not None and not self._options.enable_profiling:
             self._prepare(key, output_names, input_feed)

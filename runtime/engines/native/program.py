@@ -125,26 +125,24 @@ class Program:
         instance = self._taken()
         for slot, address in addresses.items():
             instance.slots[slot] = address
-        self._walk(instance, threads)
+        team().run(self._code_at, instance.address, threads if self.parallel else 1)
+        self._free.append(instance)
 
     def call(self, arrays: tuple[np.ndarray, ...], threads: int) -> None:
         """Like `run`, on contiguous arrays for the slots `outside`."""
         instance = self._taken()
-        if readable():
-            self._walk(instance, threads, self._where_at, id(arrays))
-        else:
+        where, objects = self._where_at, id(arrays)
+        if not readable():
             through_ctypes(instance.address, self.outside, arrays)
-            self._walk(instance, threads)
+            where = objects = 0
+        team().run(self._code_at, instance.address, threads if self.parallel else 1, where, objects)
+        self._free.append(instance)
 
     def _taken(self) -> _Instance:
         try:
             return self._free.pop()  # list.pop and append are atomic
         except IndexError:
             return self._instance()
-
-    def _walk(self, instance: _Instance, threads: int, where: int = 0, objects: int = 0) -> None:
-        team().run(self._code_at, instance.address, threads if self.parallel else 1, where, objects)
-        self._free.append(instance)
 
     def _instance(self) -> _Instance:
         check_room(self.arena_bytes)
