@@ -244,6 +244,9 @@ def test_the_cache_on_disk(tmp_path: Path) -> None:
     assert [p.wait(120) for p in both] == [0, 0]
     entries = [path for path in cache.rglob("*") if path.is_file()]
     assert len(entries) > 3
+    written = {path: path.stat().st_mtime_ns for path in entries}
+    assert run_in_a_process(tmp_path, str(cache), "again.npy").wait(120) == 0
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*") if path.is_file()} == written, "compiled again"
     for i, path in enumerate(entries):
         content = path.read_bytes()
         path.write_bytes((b"", content[:-7], content[:30] + b"x" + content[31:])[i % 3])

@@ -142,6 +142,6 @@ def _store(key: str, code: bytes) -> None:
         return
     try:
         (folder / key[:2]).mkdir(parents=True, exist_ok=True)
-        atomic_write(folder / key[:2] / key, hashlib.blake2b(code, digest_size=20).digest() + code, durable=False)
+        atomic_write(folder / key[:2] / key, _digest(key, code) + code, durable=False)
     except OSError:
         return
