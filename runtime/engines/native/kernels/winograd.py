@@ -62,7 +62,8 @@ def frame_needed(problem: Convolution, m: int) -> tuple[int, int, int, int]:
 
 
 def pack(problem: Convolution, m: int, W: np.ndarray, B: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Weights [M, C, 3, 3] as [pair of blocks][element][C][2·lanes], and bias [M]; aligned."""
+    """Weights [M, C, 3, 3] as [pair of blocks][element][C][2·lanes] if one step does all, else as [element][pair]…, in
+    which order they are read; and bias [M]; aligned."""
     lanes, (outputs, inputs) = problem.lanes, W.shape[:2]
     blocks, elements = problem.y.blocks, (m + 2) ** 2
     weights = aligned(4 * elements * inputs * blocks * lanes).view(np.float32)
@@ -72,8 +73,13 @@ def pack(problem: Convolution, m: int, W: np.ndarray, B: np.ndarray | None = Non
         part = W[first * lanes : first * lanes + width]
         some[: len(part)] = part
         packed = transform_weights(m, some).transpose(2, 1, 0)
-        start = first * lanes * elements * inputs
-        weights[start : start + packed.size] = packed.ravel()
+        if _work(problem, m).batches:
+            start = first * lanes * elements * inputs
+            weights[start : start + packed.size] = packed.ravel()
+        else:
+            whole = weights.reshape(elements, -1)
+            start = first * lanes * inputs
+            whole[:, start : start + width * inputs] = packed.reshape(elements, -1)
     bias = aligned(4 * blocks * lanes).view(np.float32)
     bias[:] = 0
     if B is not None:
@@ -215,12 +221,23 @@ def _geometry(problem: Convolution, m: int, work: _Work) -> dict[str, int]:
         "pairs": -(-y.blocks // 2),
         "batches": work.batches,
         "products": work.v_bytes,
+        **_strides(problem, m, work),
         "blocks_out": y.blocks,
         "lanes_last": y.shape[1] - (y.blocks - 1) * y.lanes,
         "height": y.shape[2],
         "width": y.shape[3],
         "scratch_task": work.v_bytes,
     }
+
+
+def _strides(problem: Convolution, m: int, work: _Work) -> dict[str, int]:
+    """Bytes from one pair of blocks to the next among the weights, and from one element to the next: see `pack`. Within
+    a last pair of one block elements are half as far apart."""
+    unit = 8 * problem.inputs * problem.lanes
+    if work.batches:
+        return {"w_pair": unit * (m + 2) ** 2, "w_element": unit, "w_element_last": unit // (1 + problem.y.blocks % 2)}
+    element = 4 * problem.inputs * problem.lanes * problem.y.blocks
+    return {"w_pair": unit, "w_element": element, "w_element_last": element}
 
 
 def _places(name: str, layout: Blocked | None) -> dict[str, int]:

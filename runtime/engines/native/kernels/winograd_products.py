@@ -32,14 +32,11 @@ from .winograd_transforms import emit_input, emit_output
 __all__ = ["PLACES", "Spec", "Stage", "kernel"]
 
 NO_EPILOGUE = Epilogue()
-AHEAD = 16384
-"""Bytes between the weights that are used and those that are asked for: each is used for few tiles."""
-
 Stage = Literal["input", "products", "inverse", "all"]
 
 GEOMETRY = ("groups", "tiles", "tiles_down", "tiles_along", "tasks", "blocks_in")
 INPUT = ("x_origin", "x_image", "x_plane", "x_row")
-PRODUCTS = ("channels", "pairs", "products")
+PRODUCTS = ("channels", "pairs", "products", "w_pair", "w_element", "w_element_last")
 PLACES = ("origin", "image", "plane", "row")
 OUTPUT = (
     *("bias", "y", "residual", "blocks_out", "lanes_last", "height", "width"),
@@ -229,17 +226,19 @@ class _Writer:
         """One element and pair of blocks, the groups first … stop − 1."""
         f, channels = self.f, self.n["channels"]
         counts = (self.spec.tiles, self.spec.tiles - 1) if self.spec.uneven else (self.spec.tiles,)
-        weights = self.weights + pair * channels * (self.elements * 2 * self.size)
+        weights = self.weights + pair * self.n["w_pair"]
         for blocks, condition in self.widths(pair):
             with f.when(condition):
-                u = weights + element * channels * (blocks * self.size)
+                u = weights + element * self.n["w_element" if blocks == 2 else "w_element_last"]
+                share = f.value(blocks * self.size, INT) // (stop - first)
                 with f.range(first, stop) as group:
+                    ahead = u + channels * (blocks * self.size) + (group - first) * channels * share
                     low, high = self.bounds(group)
                     source = v + group * self.v_group + element * self.v_element
                     there = target + (group - first) * self.p_group + element * self.p_element
                     for count in counts:
                         with f.when((high - low).equals(count)):
-                            self.product(count, blocks, source, u, there)
+                            self.product(count, blocks, source, u, there, ahead, share)
 
     def widths(self, pair: Value) -> list[tuple[int, Value]]:
         """How many blocks a pair may have, and when."""
@@ -248,19 +247,26 @@ class _Writer:
         last = pair.equals(self.n["pairs"] - 1)
         return [(2, last.equals(0)), (1, last)]
 
-    def product(self, tiles: int, blocks: int, v: Value, u: Value, target: Value) -> None:
-        """products[tile, block] = Σ over channels of v[tile, channel]·u[channel, block]."""
+    def product(
+        self, tiles: int, blocks: int, v: Value, u: Value, target: Value, ahead: Value, share: Value
+    ) -> None:
+        """products[tile, block] = Σ over channels of v[tile, channel]·u[channel, block].
+
+        The weights that follow are asked for meanwhile, `share` bytes from `ahead` on with each channel: those of the
+        next product, which mostly come from memory, if every group asks for its share.
+        """
         f, n, lanes = self.f, self.n, self.spec.lanes
         cells = [(t, b) for t in range(tiles) for b in range(blocks)]
         sums: dict[tuple[int, int], Variable] = {cell: f.variable(self.kind, 0.0) for cell in cells}
-        line = f.variable(u.type, u)
+        line, asked = f.variable(u.type, u), f.variable(u.type, ahead)
         with f.range(n["blocks_in"]) as block:
             source = v + block * self.v_block
             with f.range(f.minimum(n["channels"] - block * lanes, lanes)) as c:
                 at = line.get()
                 weights = [f.load(self.kind, at + b * self.size, self.size) for b in range(blocks)]
                 for b in range(blocks):
-                    f.prefetch(at + (AHEAD + b * self.size), level=2)
+                    f.prefetch(asked.get() + b * self.size, level=2)
+                asked.set(asked.get() + share)
                 line.set(at + blocks * self.size)
                 spread = source + c * 4
                 for t in range(tiles):
