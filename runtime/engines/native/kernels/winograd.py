@@ -172,7 +172,8 @@ def _work(problem: Convolution, m: int) -> _Work:
         return max(1, min(MOST_TASKS, most, flops // TASK_FLOPS))
 
     uneven = bool(groups and tiles % groups)
-    batches = _batches(groups, 4 * elements * problem.inputs * problem.y.blocks * problem.lanes)
+    weights = 4 * elements * problem.inputs * problem.y.blocks * problem.lanes
+    batches = _batches(groups, weights, groups * (v_group + pairs * p_group))
     if batches:
         together, count = -(-groups // batches), tasks(batches, multiply)
         stage: tuple[Stage, int] = ("all", count)
@@ -187,10 +188,14 @@ def _work(problem: Convolution, m: int) -> _Work:
     return _Work(groups, largest, uneven, 0, 1, groups * v_group, groups * (v_group + pairs * p_group), stages)
 
 
-def _batches(groups: int, weights_bytes: int) -> int:
-    """In how many batches whole tasks divide the groups; 0 if these are too few."""
-    together = 2 if weights_bytes > host().l2 // 2 and groups >= 2 * FEWEST_BATCHES else 1
-    return -(-groups // together) if groups >= FEWEST_BATCHES else 0
+def _batches(groups: int, weights_bytes: int, between_bytes: int) -> int:
+    """In how many batches whole tasks divide the groups; 0 if these are too few, or if the weights, which each batch
+    reads again, take longer to read than what three steps write for one another and read."""
+    large = weights_bytes > host().l2 // 2
+    batches = -(-groups // (2 if large and groups >= 2 * FEWEST_BATCHES else 1))
+    if groups < FEWEST_BATCHES or (large and batches * weights_bytes > 4 * between_bytes):
+        return 0
+    return batches
 
 
 def _tiles(problem: Convolution, m: int) -> tuple[int, int]:
