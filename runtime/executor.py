@@ -121,7 +121,7 @@ class Executor:
             if found is not None:
                 self._plans.move_to_end(signature)
                 return found
-        with _prepared():
+        with _prepared(), np.errstate(all="ignore"):
             made = plan(
                 self.model,
                 signature,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -110,10 +111,19 @@ def plan(
         InvalidGraph: if the shapes contradict an operator.
         LimitExceeded: if a value would be larger than `limits.VALUE_BYTES`.
     """
-    model = specialise(model, signature, optimize=optimize)
+    special = specialise(model, signature, optimize=optimize)
     if lower is not None:
-        lower(model)
-    return _Layout(model, engine, dict(donate or {}), reuse, body).plan(guard)
+        try:
+            lower(special)
+        except (StriateError, MemoryError):
+            raise
+        except Exception as error:  # a fault of ours, which need not stop anybody
+            text = (
+                f"the native engine failed to prepare a model, and NumPy computes all of it; please report: {error!r}"
+            )
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            special = specialise(model, signature, optimize=optimize)
+    return _Layout(special, engine, dict(donate or {}), reuse, body).plan(guard)
 
 
 def specialise(model: ir.Model, signature: Signature, *, optimize: bool = True) -> ir.Model:

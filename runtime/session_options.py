@@ -108,8 +108,8 @@ class SessionOptions(_Options):
     enable_profiling, profile_file_prefix: times of loading and of every run, as a Chrome trace; see `end_profiling`.
     `add_initializer`, `add_free_dimension_override_by_name`, `add_provider`.
     intra_op_num_threads: threads of the native engine; 0 is one for each core.
-    numerics: `fast`, or `strict`: only sums of products as the operators define them, no Winograd convolution. In both,
-        results do not depend on the number of threads.
+    numerics: `fast`, or `strict`: only sums of products as the operators define them, no Winograd convolution; NaN and
+        infinity stay where they belong. In both, results do not depend on the number of threads.
     tune: measure the ways to compute a convolution once and remember the fastest on this machine.
     `add_session_config_entry("striate.engine", "arrays")`: NumPy computes everything; the default, `native`, compiles
         what it can.

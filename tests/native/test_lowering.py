@@ -215,6 +215,20 @@ def test_without_llvmlite_numpy_takes_over(monkeypatch: pytest.MonkeyPatch) -> N
     assert session.run(None, {"x": X})[0].shape == (2, 10)
 
 
+def test_a_fault_of_lowering_costs_time_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is said, and the half-lowered graph is not used."""
+    want = Executor(read(net())).run({"x": X})
+
+    def fails(asm: object, threads: int) -> object:
+        raise IndexError("of ours")
+
+    monkeypatch.setattr(lowering, "Stretch", fails)
+    with pytest.warns(RuntimeWarning, match="please report: IndexError"):
+        got = Executor(read(net()), threads=2).run({"x": X})
+    for y, right in zip(got, want, strict=True):
+        np.testing.assert_array_equal(y, right)
+
+
 IN_A_PROCESS = """
 import sys, numpy as np
 from striate.runtime import InferenceSession, SessionOptions

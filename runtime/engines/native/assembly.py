@@ -44,6 +44,11 @@ class Op(Protocol):
     """The values it reads while running; constants that it packs itself are not among them."""
     output: ir.Value
 
+    @property
+    def exact(self) -> bool:
+        """Can it compute the operator's own products and nothing else, whatever is infinite or no number?"""
+        return True
+
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         """The kinds of layout it reads, given those its inputs have, and the kind it writes."""
 

@@ -17,8 +17,10 @@ from .program import ALIGNMENT, aligned
 
 __all__ = ["Constants"]
 
-BLOCK = 16 << 20
-"""Bytes of a block; arrays of an eighth of it have memory of their own."""
+FIRST, LARGEST = 1 << 16, 16 << 20
+"""Bytes of a program's first block, and at most: each is twice as large as the one before."""
+OWN = 2 << 20
+"""Arrays of so many bytes have memory of their own."""
 SHARED_FROM = 4096
 """Bytes of an array that is worth looking for an equal one."""
 SAMPLE = 64
@@ -33,6 +35,7 @@ class Constants:
 
     def __init__(self) -> None:
         self._block = np.empty(0, np.uint8)
+        self._next = FIRST
 
     def keep(self, array: np.ndarray) -> np.ndarray:
         """The bytes of an array, which must not change from now on."""
@@ -53,7 +56,7 @@ class Constants:
 
     def _moved(self, content: np.ndarray) -> np.ndarray:
         """In a block, or where it is if that is good enough."""
-        own = content.nbytes >= BLOCK // 8
+        own = content.nbytes >= OWN
         if own and content.ctypes.data % ALIGNMENT == 0:
             return content
         if own:
@@ -61,7 +64,8 @@ class Constants:
         else:
             room = -(-content.nbytes // ALIGNMENT) * ALIGNMENT
             if len(self._block) < room:
-                self._block = aligned(BLOCK)
+                self._block = aligned(max(self._next, room))
+                self._next = min(2 * self._next, LARGEST)
             made, self._block = self._block[: content.nbytes], self._block[room:]
         made[:] = content
         return made

@@ -26,9 +26,10 @@ def lower(model: ir.Model, settings: Settings) -> bool:
     """Replaces stretches of a model whose shapes are known by nodes of `DOMAIN`, in place."""
     graph = model.graph
     changed = False
-    for nodes in _stretches(graph):
-        if any(node.op_type in WORTH for node in nodes):
-            _replace(graph, nodes, settings)
+    for nodes in _stretches(graph, settings):
+        wanted = _wanted(nodes)
+        if wanted and any(node.op_type in WORTH for node in nodes):
+            _replace(graph, nodes, wanted, settings)
             changed = True
     if changed:
         graph.opset_imports[DOMAIN] = 1
@@ -38,19 +39,24 @@ def lower(model: ir.Model, settings: Settings) -> bool:
     return changed
 
 
-def _stretches(graph: ir.Graph) -> list[list[ir.Node]]:
+def _stretches(graph: ir.Graph, settings: Settings) -> list[list[ir.Node]]:
     found: list[list[ir.Node]] = [[]]
     for node in graph:
-        if ops_of(node):
+        ops = ops_of(node)
+        if ops and (not settings.strict or all(op.exact for op in ops)):
             found[-1].append(node)
         elif found[-1]:
             found.append([])
     return [nodes for nodes in found if nodes]
 
 
-def _replace(graph: ir.Graph, nodes: list[ir.Node], settings: Settings) -> None:
+def _wanted(nodes: list[ir.Node]) -> list[ir.Value]:
+    """The values of a stretch that somebody outside of it reads."""
     inside = set(nodes)
-    wanted = [v for n in nodes for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
+    return [v for n in nodes for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
+
+
+def _replace(graph: ir.Graph, nodes: list[ir.Node], wanted: list[ir.Value], settings: Settings) -> None:
     ops = _merged(nodes, set(wanted))
     for op in ops:
         op.settle(settings)

@@ -247,9 +247,7 @@ class _Writer:
         last = pair.equals(self.n["pairs"] - 1)
         return [(2, last.equals(0)), (1, last)]
 
-    def product(
-        self, tiles: int, blocks: int, v: Value, u: Value, target: Value, ahead: Value, share: Value
-    ) -> None:
+    def product(self, tiles: int, blocks: int, v: Value, u: Value, target: Value, ahead: Value, share: Value) -> None:
         """products[tile, block] = Σ over channels of v[tile, channel]·u[channel, block].
 
         The weights that follow are asked for meanwhile, `share` bytes from `ahead` on with each channel: those of the

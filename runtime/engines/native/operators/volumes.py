@@ -141,6 +141,12 @@ class Transposed(_Through):
         return self.needed()
 
     @property
+    def exact(self) -> bool:
+        """Else some phases have fewer taps than others, and zeros in their places."""
+        w = self.where
+        return w.dilations == (1, 1) and all(r % s == 0 for r, s in zip(w.reach, w.strides, strict=True))
+
+    @property
     def alone(self) -> bool:
         """Is there one phase only, which is the result?"""
         return self.where.strides == (1, 1)
