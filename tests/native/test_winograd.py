@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from striate.runtime.engines.native.host import host
 from striate.runtime.engines.native.kernels import winograd
 from striate.runtime.engines.native.kernels.conv_problem import Convolution
 from striate.runtime.engines.native.kernels.epilogues import Epilogue
@@ -344,3 +345,21 @@ def test_nothing_beside_the_buffers_is_touched(name: str, m: int, before: bool) 
     for step in steps:
         call(step.kernel)
     assert survives(lambda: run_steps(steps, moved, slots))
+
+
+@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize(("images", "parts"), [(6, 2), (7, 7), (4, 1)])
+def test_many_images_are_passed_in_parts(images: int, parts: int, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where weights do not stay in the cache; here in a small one."""
+    small = replace(host(), l2=1 << 16)
+    monkeypatch.setattr(winograd, "host", lambda: small)
+    case = Case((images, 48, 4 * m, 4 * m), 40, m, y_frame=(1, 2, 0, 1), epilogue=Epilogue("relu", residual="before"))
+    for kept in (winograd._part, winograd._work):
+        kept.cache_clear()
+    steps, *_ = case.steps()
+    stages = 3 if len({step.label for step in steps}) == 3 else 1
+    assert len(steps) == parts * stages
+    want = np.maximum(case.exact() + case.residual, 0)
+    assert abs(case.run() - want).max() <= LIMIT[m] * abs(want).max()
+    for kept in (winograd._part, winograd._work):
+        kept.cache_clear()

@@ -18,7 +18,7 @@ that read them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -64,7 +64,7 @@ def frame_needed(problem: Convolution, m: int) -> tuple[int, int, int, int]:
 def pack(problem: Convolution, m: int, W: np.ndarray, B: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Weights [M, C, 3, 3] as [pair of blocks][element][C][2·lanes] if one step does all, else as [element][pair]…, in
     which order they are read; and bias [M]; aligned."""
-    lanes, (outputs, inputs) = problem.lanes, W.shape[:2]
+    problem, lanes, (outputs, inputs) = _part(problem, m), problem.lanes, W.shape[:2]
     blocks, elements = problem.y.blocks, (m + 2) ** 2
     weights = aligned(4 * elements * inputs * blocks * lanes).view(np.float32)
     for first in range(0, blocks, 2):
@@ -89,7 +89,7 @@ def pack(problem: Convolution, m: int, W: np.ndarray, B: np.ndarray | None = Non
 
 def scratch_bytes(problem: Convolution, m: int) -> int:
     """Bytes that the slot `scratch` must have."""
-    return _work(problem, m).scratch
+    return _work(_part(problem, m), m).scratch
 
 
 def steps(
@@ -107,15 +107,34 @@ def steps(
     """
     if 0 in problem.y.shape:
         return []
+    part = _part(problem, m)
+    count = part.y.shape[0]
+    made: list[Step] = []
+    for first in range(0, problem.y.shape[0], count):
+        made += _steps_of_part(part, m, slots, epilogue or Epilogue(), residual, first)
+    return made
+
+
+def _steps_of_part(
+    problem: Convolution,
+    m: int,
+    slots: Mapping[str, int],
+    epilogue: Epilogue,
+    residual: Blocked | None,
+    first: int,
+) -> list[Step]:
+    """The images from `first` on, as many as `problem` has."""
     work, y = _work(problem, m), problem.y
     given = {**_geometry(problem, m, work), **_places("y", y), **_places("residual", residual), **frame_arguments(y)}
     given |= {name: slots[name] for name in ("x", "y", "weights", "bias", "scratch")}
     given["residual"] = slots["residual"] if residual else NO_SLOT
+    for name, layout in (("x", problem.x), ("y", y), ("residual", residual)):
+        given[f"{name}_origin"] += first * layout.image if isinstance(layout, Blocked) else 0
 
     output = {
         "ragged": y.shape[1] % y.lanes != 0,
         "framed": framed(y),
-        "epilogue": epilogue or Epilogue(),
+        "epilogue": epilogue,
     }
     products = {"uneven": work.uneven, "single": y.blocks % 2 == 1}
     special: dict[Stage, dict[str, Any]] = {
@@ -132,6 +151,22 @@ def steps(
         return Step(code, arguments, tasks, flops, f"winograd {m}×{m} {stage}")
 
     return [step(stage, tasks) for stage, tasks in work.stages]
+
+
+@cache
+def _part(problem: Convolution, m: int) -> Convolution:
+    """For so many images as are passed together: all of them if the weights stay in the cache; else as many as leave
+    room for one element of their transform, which all products of the element read."""
+    n, inputs = problem.x.shape[0], problem.inputs
+    down, along = _tiles(problem, m)
+    weights = 4 * (m + 2) ** 2 * inputs * problem.y.blocks * problem.lanes
+    if n == 0 or weights <= host().l2 // 2:
+        return problem
+    most = max(1, host().l2 // 4 // (4 * down * along * inputs))
+    count = max(k for k in range(1, n + 1) if n % k == 0 and k <= most)
+    x, y = (replace(layout, shape=(count, *layout.shape[1:])) for layout in (problem.x, problem.y))
+    assert isinstance(y, Blocked)
+    return replace(problem, x=x, y=y)
 
 
 @dataclass(frozen=True)
