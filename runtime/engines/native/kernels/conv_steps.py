@@ -77,7 +77,7 @@ def _step(
         framed=framed(y),
         epilogue=epilogue,
     )
-    chunk_rows, chunk_columns = _chunk(part, images, height, width, flops)
+    chunk_rows, chunk_columns = _chunk(part, problem, height, width, flops)
     row_chunks, column_chunks = -(-height // chunk_rows), -(-width // chunk_columns)
     chunks = row_chunks * column_chunks
     every = _order(problem, part, images, chunks)
@@ -119,11 +119,13 @@ def _ahead(part: Part, numbers: int, positions: int, lanes: int) -> dict[str, in
     return {"ahead": unit, "ahead_every": fetched, "ahead_count": max(1, -(-unit // fetched))}
 
 
-def _chunk(part: Part, images: int, height: int, width: int, flops: int) -> tuple[int, int]:
-    """Rows and columns of a task, multiples of a tile's."""
-    tiling = part.tiling
+def _chunk(part: Part, problem: Convolution, height: int, width: int, flops: int) -> tuple[int, int]:
+    """Rows and columns of a task, multiples of a tile's: enough tasks, and what they read of x stays in the cache while
+    the units pass."""
+    tiling, units = part.tiling, len(part.units)
     wanted = min(MOST_TASKS, flops // TASK_FLOPS)
-    pieces = max(1, wanted // (images * len(part.units)))
+    cached = -(-problem.source.image // (host().l2 // 4)) if units > 1 else 1
+    pieces = max(1, wanted // (problem.y.shape[0] * units), cached)
     down = -(-height // tiling.rows)
     if down > 1:
         return -(-down // min(pieces, down)) * tiling.rows, width
