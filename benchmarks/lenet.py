@@ -1,4 +1,4 @@
-"""LeNet-5 at batch 64 on NumPy, beside onnxruntime: `python -m benchmarks.lenet`.
+"""LeNet-5 at batch 64: inference beside onnxruntime, a training step on NumPy: `python -m benchmarks.lenet`.
 
 Inference alternates between the two in one process, in short blocks, so that both see the same machine; medians and
 their ratio are printed. Each block begins after a pause and an uncounted run: idle threads of onnxruntime spin for a
@@ -68,9 +68,9 @@ def main() -> None:
     ours, theirs = InferenceSession(data), onnxruntime.InferenceSession(data)
     inference, peer = milliseconds(lambda: ours.run(None, {name: x}), lambda: theirs.run(None, {name: x}))
     (step,) = milliseconds(lambda: model.fit(x, y, batch_size=BATCH, verbose=0))
-    table = Table("LeNet-5, batch 64, NumPy", "time", "limit", "onnxruntime", "ratio")
+    table = Table("LeNet-5, batch 64", "time", "limit", "onnxruntime", "ratio")
     table.add_row("inference", f"{inference:.2f} ms", "12 ms", f"{peer:.2f} ms", f"{inference / peer:.1f}")
-    table.add_row("training step (fit of one batch)", f"{step:.2f} ms", "40 ms", "–", "–")
+    table.add_row("training step (fit of one batch, NumPy)", f"{step:.2f} ms", "40 ms", "–", "–")
     table.add_row("import striate.runtime", f"{import_seconds():.3f} s", "0.3 s", "–", "–")
     Console().print(table)
 
