@@ -254,6 +254,7 @@ def pooling(m: _Maker) -> str:
         return m.node(kind, x, size=m.pick(1, 3, 5), alpha=m.pick(1e-4, 0.3), beta=m.pick(0.5, 0.75, 0.9), bias=1.0)
     if kind.startswith("Global"):
         return m.node(kind, x)
+    dilations = [d if size >= d else 1 for d, size in zip(dilations, (h, w), strict=True)]  # no window steps over all
     attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "dilations": dilations}
     attributes |= {"pads": [top, left, bottom, right], "ceil_mode": m.upto(0, 1)}
     if kind == "AveragePool":
