@@ -164,9 +164,14 @@ def _part(problem: Convolution, m: int) -> Convolution:
         return problem
     most = max(1, host().l2 // 4 // (4 * down * along * inputs))
     count = max(k for k in range(1, n + 1) if n % k == 0 and k <= most)
-    x, y = (replace(layout, shape=(count, *layout.shape[1:])) for layout in (problem.x, problem.y))
-    assert isinstance(y, Blocked)
-    return replace(problem, x=x, y=y)
+    assert isinstance(problem.x, Blocked)
+    return replace(problem, x=_images(problem.x, count), y=_images(problem.y, count))
+
+
+def _images(layout: Blocked, count: int) -> Blocked:
+    """Of so many images."""
+    _, c, h, w = layout.shape
+    return replace(layout, shape=(count, c, h, w))
 
 
 @dataclass(frozen=True)
