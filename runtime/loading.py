@@ -94,18 +94,15 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
 
 def _native(options: SessionOptions) -> dict[str, Any]:
     """What the options say of the native engine; it is the CPU's own, the arrays engine does what it cannot."""
+    from .engines.native.host import cores
+
     wanted = options._entries.get(ENGINE) or os.environ.get("STRIATE_ENGINE") or "native"
     if wanted not in ("arrays", "native"):
         raise InvalidInput(f"the option {ENGINE} is {wanted!r}; expected 'arrays' or 'native'")
     if options.numerics not in ("fast", "strict"):
         raise InvalidInput(f"the option numerics is {options.numerics!r}; expected 'fast' or 'strict'")
-    threads = (options.intra_op_num_threads or _cores()) if wanted == "native" else 0
+    threads = (options.intra_op_num_threads or cores()) if wanted == "native" else 0
     return {"threads": max(threads, 0), "strict": options.numerics == "strict", "tune": options.tune}
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _loop_trips(options: SessionOptions) -> int:

@@ -152,7 +152,8 @@ class SessionOptions(_Options):
         return made
 
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Keeps a named setting; `session.model_external_initializers_file_folder_path` is the one that is read."""
+        """Keeps a named setting; those of the class's description are read, and of onnxruntime's
+        `session.model_external_initializers_file_folder_path`."""
         self._add(key, value)
 
     def get_session_config_entry(self, key: str) -> str:

@@ -7,17 +7,14 @@ import platform
 import sys
 from pathlib import Path
 
+from ..runtime.engines.native.host import cores
+
 __all__ = ["cores", "cpu_seconds", "forget_peak", "machine", "peak_resident", "resident"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
 _RESET_PEAK = "5"
 """Written to clear_refs: the peak starts anew at what is resident now."""
-
-
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> str:

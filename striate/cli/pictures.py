@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtime.errors import MissingDependency
-from ..runtime.files import atomic_write
+from ..bench.pictures import new_figure, save
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    pass
 
 __all__ = ["confusion", "curves", "predictions"]
 
@@ -27,7 +25,7 @@ def curves(path: Path, history: Mapping[str, Sequence[float]], first: int = 1) -
         history: one number per epoch by name; NaN where there is none.
         first: the number of the first epoch.
     """
-    figure = _figure(9.0, 3.6)
+    figure = new_figure(9.0, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label, colour in ((name, "training", TRAIN), (f"val_{name}", "validation", VALIDATION)):
             values = history.get(key, ())
@@ -43,7 +41,7 @@ def curves(path: Path, history: Mapping[str, Sequence[float]], first: int = 1) -
             axes.spines[side].set_visible(False)
         if name == "loss":
             axes.set_ylim(bottom=0)
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion(path: Path, truth: np.ndarray, guessed: np.ndarray, classes: Sequence[str]) -> None:
@@ -51,7 +49,7 @@ def confusion(path: Path, truth: np.ndarray, guessed: np.ndarray, classes: Seque
     count = len(classes)
     matrix = np.bincount(truth * count + guessed, minlength=count * count).reshape(count, count)
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    figure = _figure(0.5 * count + 1.6, 0.5 * count + 1.4)
+    figure = new_figure(0.5 * count + 1.6, 0.5 * count + 1.4)
     axes = figure.subplots()
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1)
     for row, column in np.argwhere(matrix):
@@ -66,7 +64,7 @@ def confusion(path: Path, truth: np.ndarray, guessed: np.ndarray, classes: Seque
     right = int(np.trace(matrix))
     axes.set_title(f"{right} of {len(truth)} right ({right / len(truth):.2%})")
     axes.tick_params(length=0)
-    _save(figure, path)
+    save(figure, path)
 
 
 def predictions(
@@ -86,7 +84,7 @@ def predictions(
     """
     guessed = scores.argmax(1)
     order = np.argsort(guessed == truth, kind="stable")[: rows * columns]
-    figure = _figure(1.0 * columns, 1.22 * rows)
+    figure = new_figure(1.0 * columns, 1.22 * rows)
     grid = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axes in grid:
         axes.axis("off")
@@ -100,20 +98,4 @@ def predictions(
         axes.set_title(text, fontsize=9, color=WRONG if wrong else "black", fontweight="bold" if wrong else "normal")
     errors = int((guessed != truth).sum())
     figure.suptitle(f"{errors} of {len(truth)} predicted wrongly", fontsize=12)
-    _save(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency(
-            "pictures are drawn with matplotlib; install it with pip install 'striate[plot]'"
-        ) from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _save(figure: Any, path: Path) -> None:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    atomic_write(path, buffer.getvalue())
+    save(figure, path)

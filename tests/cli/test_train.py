@@ -90,7 +90,7 @@ def test_one_epoch_has_one_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         low, high = figure.axes[0].get_xlim()
         drawn.append([t for t in figure.axes[0].get_xticks() if low <= t <= high])
 
-    monkeypatch.setattr(pictures, "_save", keep)
+    monkeypatch.setattr(pictures, "save", keep)
     for first, values in ((1, [2.0]), (3, [2.0, 1.0])):
         pictures.curves(tmp_path / "c.png", {"loss": values, "accuracy": values}, first)
     assert drawn == [[1.0], [3.0, 4.0]]

@@ -46,9 +46,13 @@ def host() -> Host:
 
     features = llvm.get_host_cpu_features()
     vector_bytes, registers = next(((b, r) for name, b, r in _VECTORS if features.get(name)), _DEFAULT)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     name = llvm.get_host_cpu_name()
-    return Host(name, features.flatten(), vector_bytes, registers, _cache(1), _cache(2), cores)
+    return Host(name, features.flatten(), vector_bytes, registers, _cache(1), _cache(2), cores())
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cache(level: int) -> int:

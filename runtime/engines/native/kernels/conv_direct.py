@@ -26,7 +26,7 @@ from .conv_tiles import Tiling
 from .epilogues import Epilogue
 from .frames import FRAME_FIELDS, zero_frame
 
-__all__ = ["UNIT_FIELDS", "Direct", "kernel"]
+__all__ = ["UNIT_FIELDS", "Direct", "kernel", "pieces"]
 
 UNIT_FIELDS = ("taps", "x", "weights", "bias", "block", "low", "high", "stop")
 """A row of the table of units: offsets in bytes of its taps in the table, of its channels in an image of x, of its
@@ -105,6 +105,14 @@ def kernel(spec: Direct) -> Kernel:
     return Kernel.of(f)
 
 
+def pieces(first: Value, stop: Value, size: int, last: int) -> list[tuple[Value, Value, int]]:
+    """Where tiles of a size begin, where they end; and those of size `last`, if it is not 0, at the end."""
+    if not last:
+        return [(first, stop, size)]
+    middle = first + (stop - first) // size * size
+    return [(first, middle, size), (middle, stop, last)]
+
+
 class _Emitter:
     """Fills the function of one kernel."""
 
@@ -161,8 +169,8 @@ class _Emitter:
         first_row, first_column = rows * n["chunk_rows"], columns * n["chunk_columns"]
         stop_row = f.minimum(first_row + n["chunk_rows"], n["height"])
         stop_column = f.minimum(first_column + n["chunk_columns"], n["width"])
-        down = self._pieces(first_row, stop_row, t.rows, t.last_rows)
-        along = self._pieces(first_column, stop_column, t.columns, t.last_columns)
+        down = pieces(first_row, stop_row, t.rows, t.last_rows)
+        along = pieces(first_column, stop_column, t.columns, t.last_columns)
         if self.spec.divided:
             with f.range(0, n["taps"], n["taps_together"]) as k:
                 self._sweep(down, along, k, f.minimum(k + n["taps_together"], n["taps"]))
@@ -171,13 +179,6 @@ class _Emitter:
         if self.spec.framed:
             with f.when(columns.equals(0)):
                 self._frame(first_row, stop_row)
-
-    def _pieces(self, first: Value, stop: Value, size: int, last: int) -> list[tuple[Value, Value, int]]:
-        """Where tiles of a size begin, where they end."""
-        if not last:
-            return [(first, stop, size)]
-        middle = first + (stop - first) // size * size
-        return [(first, middle, size), (middle, stop, last)]
 
     def _sweep(self, down: list, along: list, tap: Value, stop: Value) -> None:
         """All tiles, for the taps from `tap` on."""

@@ -22,6 +22,7 @@ from typing import Literal
 
 from ..emit import BYTE, FLOAT, INT, INT32, Function, Type, Value, Variable, vector
 from ..program import Kernel
+from .conv_direct import pieces
 from .conv_tiles import Tiling
 from .frames import FRAME_FIELDS, zero_frame
 from .requantise import TARGET_FIELDS, clamped, exactly, float_number, nearest, quotient, store_bytes, unsigned
@@ -122,9 +123,9 @@ class _Emitter:
         first_row, first_column = rows * n["chunk_rows"], columns * n["chunk_columns"]
         stop_row = f.minimum(first_row + n["chunk_rows"], n["height"])
         stop_column = f.minimum(first_column + n["chunk_columns"], n["width"])
-        for top, bottom, high in self._pieces(first_row, stop_row, t.rows, t.last_rows):
+        for top, bottom, high in pieces(first_row, stop_row, t.rows, t.last_rows):
             with f.range(top, bottom, high) as i:
-                for left, right, wide in self._pieces(first_column, stop_column, t.columns, t.last_columns):
+                for left, right, wide in pieces(first_column, stop_column, t.columns, t.last_columns):
                     with f.range(left, right, wide) as j:
                         self._tile(i, j, high, wide)
         if self.spec.framed:
@@ -132,13 +133,6 @@ class _Emitter:
                 for block in range(t.blocks):
                     plane = self.y + n["y_plane"] * block
                     zero_frame(f, plane, self.spec.lanes, first_row, stop_row, self.zero)
-
-    def _pieces(self, first: Value, stop: Value, size: int, last: int) -> list[tuple[Value, Value, int]]:
-        """Where tiles of a size begin, where they end."""
-        if not last:
-            return [(first, stop, size)]
-        middle = first + (stop - first) // size * size
-        return [(first, middle, size), (middle, stop, last)]
 
     def _tile(self, i: Value, j: Value, rows: int, columns: int) -> None:
         f, n, spec, blocks = self.f, self.number, self.spec, self.tiling.blocks
