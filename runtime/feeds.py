@@ -35,6 +35,11 @@ def check(given: Mapping[str, Any], required: Sequence[NodeArg], accepted: Mappi
     return {name: _checked(name, value, accepted) for name, value in given.items()}
 
 
+def scalar(argument: NodeArg) -> np.ndarray:
+    """A number of an input's dtype."""
+    return np.zeros((), dtypes.numpy_dtype(_CODES[argument.type]))
+
+
 def check_outputs(names: Sequence[str] | None, known: Sequence[str]) -> list[str]:
     """The outputs to compute: all of them, or those named.
 

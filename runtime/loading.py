@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from .executor import Executor
 
-__all__ = ["executor", "load", "set_seed"]
+__all__ = ["executor", "load", "native", "set_seed"]
 
 EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 LOOP_TRIPS = "striate.loop_trips"
@@ -54,6 +54,9 @@ def load(source: str | bytes | os.PathLike[str], options: SessionOptions) -> ir.
     """
     if not isinstance(source, (str, bytes, os.PathLike)):
         raise TypeError(f"Unable to load from type '{type(source)}'")
+    from .deferred import import_onnx_ir
+
+    import_onnx_ir()
     from .reader import read
 
     try:
@@ -74,14 +77,14 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     from .passes import declared
 
     optimize = options.graph_optimization_level != GraphOptimizationLevel.ORT_DISABLE_ALL
-    native = _native(options)
+    engine = native(options)
     try:
         own = model.clone()
         declared.run(own)
-        made = Executor(own, device, optimize=optimize, loop_trips=_loop_trips(options), **native)
+        made = Executor(own, device, owned=True, optimize=optimize, loop_trips=_loop_trips(options), **engine)
         _check_kernels(made.model)
         declared.check(model.graph, made.model.graph)
-        if native["threads"] and device == "cpu":
+        if engine["threads"] and device == "cpu":
             made.make_ready()
     except StriateError as error:
         raise _in_their_words(error, model.meta.get("path")) from error
@@ -92,7 +95,7 @@ def executor(model: ir.Model, device: str, options: SessionOptions) -> Executor:
     return made
 
 
-def _native(options: SessionOptions) -> dict[str, Any]:
+def native(options: SessionOptions) -> dict[str, Any]:
     """What the options say of the native engine; it is the CPU's own, the arrays engine does what it cannot."""
     from .engines.native.host import cores
 

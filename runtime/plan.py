@@ -18,14 +18,15 @@ from .engines.arrays import ArraysEngine
 from .errors import InvalidInput, LimitExceeded, StriateError
 from .inference import dims
 from .ops import registry
+from .prepared import Whole
 from .subgraphs import close, graphs_of
 
 ALIGNMENT = 64
 OPERATOR = "striate.operator"
 """A node may bring the operator that computes it, under this key of its `meta`."""
 DIRECT = "striate.direct"
-"""And under this one a function that makes a tuple of all outputs of a tuple of all inputs: arrays of exactly the
-declared dtypes and shapes, C-contiguous and aligned."""
+"""And under this one an object whose function `direct` makes a tuple of all outputs of a tuple of all inputs: arrays of
+exactly the declared dtypes and shapes, C-contiguous and aligned."""
 
 Signature = tuple[tuple[str, np.dtype | None, tuple[int, ...] | None], ...]
 """Name, dtype and shape of each input, by name; None where it is left open, or the input is no tensor."""
@@ -68,8 +69,8 @@ class Plan:
 
     `values` holds the constants in their slots and None elsewhere (slot 0 is the absent input). `copied` are the
     outputs whose memory belongs to somebody else; `donated` pairs the slots of an input and the output to be written
-    over it at the end. The first `guarded` steps compute the guarded output and write over no donated input. `whole`:
-    if all of the plan is one direct call, the function, the names of its inputs, and output name → place in its result.
+    over it at the end. The first `guarded` steps compute the guarded output and write over no donated input. `whole` is
+    there if all of the plan is the call of one node with `DIRECT`.
     """
 
     feeds: dict[str, int]
@@ -81,7 +82,7 @@ class Plan:
     copied: frozenset[str]
     donated: list[tuple[int, int]]
     guarded: int
-    whole: tuple[Callable[..., tuple[Any, ...]], list[str], dict[str, int]] | None = None
+    whole: Whole | None = None
     arenas: list[list[Any]] = field(default_factory=list)
 
 
@@ -210,8 +211,7 @@ class _Layout:
         guarded = self._guarded(guard)
         return Plan(feeds, fetches, values, steps, buffers, arena_bytes, copied, donated, guarded, self._whole())
 
-    def _whole(self) -> tuple[Callable[..., tuple[Any, ...]], list[str], dict[str, int]] | None:
-        """See `Plan.whole`."""
+    def _whole(self) -> Whole | None:
         call = self.nodes[0].meta.get(DIRECT) if len(self.nodes) == 1 else None
         if call is None or self.donate:
             return None
@@ -219,7 +219,7 @@ class _Layout:
         places = {v: i for i, v in enumerate(node.outputs)}
         if not (set(node.inputs) <= set(graph.inputs) and set(graph.outputs) <= set(places)):
             return None
-        return call, [str(v.name) for v in node.inputs if v], {str(v.name): places[v] for v in graph.outputs}
+        return Whole(call, [str(v.name) for v in node.inputs if v], {str(v.name): places[v] for v in graph.outputs})
 
     def _guarded(self, guard: str | None) -> int:
         """How many steps it takes to compute the guarded output."""

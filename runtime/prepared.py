@@ -4,17 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from .plan import Plan
-
-__all__ = ["Prepared", "prepared", "signature"]
+__all__ = ["Prepared", "Whole", "prepared", "signature"]
 
 Prepared = Callable[[Mapping[str, Any]], list[Any]]
 """Inputs by name → outputs."""
+
+
+class Whole(NamedTuple):
+    """A plan that is one call.
+
+    Attributes:
+        call: any arrays to results, as a kernel is called; its function `direct` takes a tuple of C-contiguous, aligned
+            arrays of exactly the right dtypes and shapes.
+        inputs: the names of what it is given.
+        outputs: name → place among the results.
+    """
+
+    call: Any
+    inputs: Sequence[str]
+    outputs: Mapping[str, int]
+
+    def run(self, arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> list[Any]:
+        """The named outputs for any arrays of the right shapes and dtypes."""
+        results = self.call(np, *[arrays[name] for name in self.inputs])
+        return [results[self.outputs[name]] for name in names]
+
 
 BEHAVED = 0x0101
 """NumPy's flags C_CONTIGUOUS and ALIGNED."""
@@ -32,11 +50,9 @@ def signature(names: Sequence[str] | None, feed: Mapping[str, Any]) -> tuple[Any
     return tuple(key)
 
 
-def prepared(plan: Plan, names: Sequence[str]) -> Prepared | None:
-    """The run of a plan, for some outputs, as one call; None if the plan is more than that."""
-    if plan.whole is None:
-        return None
-    call, inputs, outputs = plan.whole
+def prepared(whole: Whole, names: Sequence[str]) -> Prepared:
+    """The run of a plan that is one call, for some outputs."""
+    call, inputs, outputs = whole.call.direct, whole.inputs, whole.outputs
     gather, pick = _tuple_of(inputs), _tuple_of([outputs[name] for name in names])
 
     def run(feed: Mapping[str, Any]) -> list[Any]:

@@ -20,8 +20,8 @@ from .plan import Plan, Step, specialise
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from .engines.native.assembly import Stretch
     from .engines.native.profiling import Clock, StepTimes, Traced
+    from .engines.native.stretch import Stretch
     from .session import InferenceSession
 
 __all__ = ["NodeTime", "Piece", "Profile", "Span", "profile"]
@@ -289,7 +289,7 @@ def _stretch(step: Step) -> Stretch | None:
     owner = getattr(kernel, "__self__", None)
     if step.op_type != "Stretch" or owner is None:
         return None
-    from .engines.native.assembly import Stretch
+    from .engines.native.stretch import Stretch
 
     return owner if isinstance(owner, Stretch) else None
 

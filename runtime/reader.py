@@ -80,7 +80,8 @@ def read(
     Returns:
         The model, nodes in a runnable order, external data mapped into memory. `meta["path"]` is the path (None for
         bytes), `meta["training_info"]` the list of TrainingInfoProto, which onnx_ir has no place for, `meta["types"]`
-        the types of inputs and outputs that are or hold maps, likewise, in onnxruntime's spelling.
+        the types of inputs and outputs that are or hold maps, likewise, in onnxruntime's spelling. `meta["external"]`
+        tells whether weights lie in other files.
 
     Raises:
         ModelNotFound: no such file.
@@ -114,6 +115,7 @@ def read(
     model.meta["path"] = path
     model.meta["training_info"] = list(proto.training_info)
     model.meta["types"] = maps
+    model.meta["external"] = bool(external.files)
     return model
 
 

@@ -8,18 +8,25 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Lock, Thread
-from typing import Any
+from threading import Lock, RLock, Thread
+from typing import TYPE_CHECKING, Any
 
-from . import feeds, loading
+import numpy as np
+
+from . import feeds, kept, loading
 from .capi.onnxruntime_pybind11_state import Fail, InvalidArgument, dressed, status
 from .errors import InvalidInput, LimitExceeded, StriateError
 from .files import atomic_write
 from .model_face import ModelMetadata, NodeArg, argument, metadata
 from .ort_value import IOBinding, OrtDevice, OrtValue
-from .prepared import Prepared, prepared, signature
+from .prepared import Prepared, Whole, prepared, signature
 from .providers import Wanted
 from .session_options import RunOptions, SessionOptions
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+    from .executor import Executor
 
 __all__ = ["InferenceSession", "set_default_logger_severity", "set_default_logger_verbosity"]
 
@@ -69,24 +76,63 @@ class InferenceSession:
             raise TypeError(f"sess_options must be SessionOptions, not {type(sess_options).__name__}")
         self._options = SessionOptions() if sess_options is None else sess_options._copy()
         self._profile = _Profile(self._options)
-        with self._profile.event("Session", "model_loading"):
-            self._model = loading.load(path_or_bytes, self._options)
+        self._source = path_or_bytes
         self._fallback = True
+        self._lock = RLock()
+        self._read: ir.Model | None = None
+        self._made: Executor | None = None
+        begun = time.perf_counter()
+        with self._profile.event("Session", "model_loading"):
+            self._shelf = kept.shelf(path_or_bytes, self._options, loading.native(self._options))
+            face = self._shelf.face() if self._shelf is not None else None
+            if face is None:
+                _ = self._model
+            elif not isinstance(path_or_bytes, bytes):
+                self._source = os.path.abspath(path_or_bytes)  # it may be read from another working directory
         with self._profile.event("Session", "session_initialization"):
             self.set_providers(providers or self._options._providers, provider_options)
-        graph, inferred = self._model.graph, {v.name: v for v in self._executor.model.graph.outputs}
-        defaults = graph.initializers if self._model.ir_version >= 4 else {}
-        maps = self._model.meta["types"]
-        self._inputs = [argument(v, kind=maps.get(v.name)) for v in graph.inputs if v.name not in graph.initializers]
-        self._overridable = [argument(v) for v in graph.inputs if v.name in defaults]
-        self._outputs = [argument(v, inferred.get(v.name), maps.get(v.name)) for v in graph.outputs]
-        self._arguments = {a.name: a for a in (*self._inputs, *self._overridable)}
-        self._output_names = [a.name for a in self._outputs]
+            self._face = face or self._model_face()
+            self._make_ready()
+        self._seconds = time.perf_counter() - begun
+        self._arguments = {a.name: a for a in (*self._face.inputs, *self._face.overridable)}
+        self._output_names = [a.name for a in self._face.outputs]
         if self._options.optimized_model_filepath:
             import onnx_ir as ir
 
             content = ir.to_proto(self._executor.model).SerializeToString()
             atomic_write(self._options.optimized_model_filepath, content)
+
+    @property
+    def _model(self) -> ir.Model:
+        """Read when it is first needed, which is not at all if plans were kept for all that is run."""
+        with self._lock:
+            if self._read is None:
+                if self._shelf is not None:
+                    self._shelf.check()
+                self._read = loading.load(self._source, self._options)
+                self._source = b""
+                if self._read.meta["external"]:
+                    self._shelf = None  # whose names know nothing of other files
+            return self._read
+
+    @property
+    def _executor(self) -> Executor:
+        """Made when it is first needed."""
+        with self._lock:
+            if self._made is None:
+                self._made = loading.executor(self._model, "cpu", self._options)
+            return self._made
+
+    def _model_face(self) -> kept.Face:
+        graph, inferred = self._model.graph, {v.name: v for v in self._executor.model.graph.outputs}
+        defaults = graph.initializers if self._model.ir_version >= 4 else {}
+        maps = self._model.meta["types"]
+        return kept.Face(
+            inputs=[argument(v, kind=maps.get(v.name)) for v in graph.inputs if v.name not in graph.initializers],
+            overridable=[argument(v) for v in graph.inputs if v.name in defaults],
+            outputs=[argument(v, inferred.get(v.name), maps.get(v.name)) for v in graph.outputs],
+            metadata=metadata(self._model),
+        )
 
     def run(
         self,
@@ -117,20 +163,42 @@ class InferenceSession:
                 pass  # said below, where it goes wrong again
         from .engines.arrays import to_host
 
+        begun = time.perf_counter()
         results = [to_host(array) for array in self._run(output_names, input_feed, run_options)]
-        if key is not None and not self._options.enable_profiling:
-            self._prepare(key, output_names, input_feed)
+        if key is not None:
+            self._prepare(key, output_names, input_feed, time.perf_counter() - begun)
         return results
 
-    def _prepare(self, key: tuple[Any, ...], names: Sequence[str] | None, feed: Mapping[str, Any]) -> None:
+    def _prepare(self, key: tuple[Any, ...], names: Sequence[str] | None, feed: Mapping[str, Any], took: float) -> None:
         """Remembers how to run what has just been run, if that is one call on arrays as they are given."""
         if not all(x.dtype.isnative and x.dtype.kind not in "OSUT" for x in feed.values()):
             return
-        call = prepared(self._executor.plan_for(feed), names or self._output_names)
-        if call is not None:
+        whole = self._kept(feed)
+        if whole is None and self._made is not None:
+            whole = self._made.plan_for(feed).whole
+            if whole is not None and self._shelf is not None and self._seconds + took > kept.WORTH:
+                self._shelf.keep(self._face, kept.kinds(feed), whole)
+        if whole is not None and not self._options.enable_profiling:
             if len(self._prepared) >= PREPARED:
                 self._prepared.clear()
-            self._prepared[key] = call
+            self._prepared[key] = prepared(whole, names or self._output_names)
+
+    def _kept(self, arrays: Mapping[str, Any]) -> Whole | None:
+        """The plan on disk for such inputs, looked for once."""
+        if self._shelf is None or not all(isinstance(x, np.ndarray) for x in arrays.values()):
+            return None
+        kinds = kept.kinds(arrays)
+        if kinds not in self._plans:
+            if len(self._plans) >= PREPARED:
+                self._plans.clear()
+            self._plans[kinds] = self._shelf.find(kinds)
+        return self._plans[kinds]
+
+    def _make_ready(self) -> None:
+        """Reads a plan that was kept now if inputs can only have one shape."""
+        shapes = {a.name: [d for d in a.shape if isinstance(d, int)] for a in self._face.inputs}
+        if self._made is None and all(a.shape and a.shape == shapes[a.name] for a in self._face.inputs):
+            self._kept({a.name: np.broadcast_to(feeds.scalar(a), shapes[a.name]) for a in self._face.inputs})
 
     def run_async(
         self,
@@ -185,7 +253,7 @@ class InferenceSession:
 
         if options is not None and not isinstance(options, RunOptions):
             raise TypeError(f"run_options must be RunOptions, not {type(options).__name__}")
-        arrays = feeds.check(given, self._inputs, self._arguments)
+        arrays = feeds.check(given, self._face.inputs, self._arguments)
         if self._device.name() == "cpu":
             arrays = {name: to_host(array) for name, array in arrays.items()}
         wanted = feeds.check_outputs(names, self._output_names)
@@ -193,24 +261,26 @@ class InferenceSession:
             raise status(Fail, "Exiting due to terminate flag being set to true.", InvalidInput)
         with self._profile.event("Session", "model_run"), _run_errors():
             distinct = list(dict.fromkeys(wanted))
-            results = dict(zip(distinct, self._executor.run(arrays, distinct), strict=True))
+            whole = self._kept(arrays)
+            found = self._executor.run(arrays, distinct) if whole is None else whole.run(arrays, distinct)
+            results = dict(zip(distinct, found, strict=True))
         return [results[name] for name in wanted]
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that must be fed."""
-        return list(self._inputs)
+        return list(self._face.inputs)
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs."""
-        return list(self._outputs)
+        return list(self._face.outputs)
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """Inputs with a default value."""
-        return list(self._overridable)
+        return list(self._face.overridable)
 
     def get_modelmeta(self) -> ModelMetadata:
         """Producer, version, description, custom metadata."""
-        return metadata(self._model)
+        return self._face.metadata
 
     def get_session_options(self) -> SessionOptions:
         """A copy of the session's options."""
@@ -232,11 +302,15 @@ class InferenceSession:
 
         chosen = known.choose(providers, provider_options)
         device = known.device_of(chosen)
-        self._executor = loading.executor(self._model, device, self._options)
-        self._prepared: dict[tuple[Any, ...] | None, Prepared] = {}
-        self._providers = chosen
         kind, _, number = device.partition(":")
-        self._device = OrtDevice(kind, int(number or 0))
+        self._providers, self._device = chosen, OrtDevice(kind, int(number or 0))
+        self._prepared: dict[tuple[Any, ...] | None, Prepared] = {}
+        self._plans: dict[kept.Kinds, Whole | None] = {}
+        self._made = None
+        if kind != "cpu":
+            self._shelf = None
+        if self._read is not None or self._shelf is None:
+            self._made = loading.executor(self._model, device, self._options)
 
     def enable_fallback(self) -> None:
         """Kept for callers: a provider that is not available always falls back, and no run is tried twice."""

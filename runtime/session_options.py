@@ -113,6 +113,8 @@ class SessionOptions(_Options):
     tune: measure the ways to compute a convolution once and remember the fastest on this machine.
     `add_session_config_entry("striate.engine", "arrays")`: NumPy computes everything; the default, `native`, compiles
         what it can.
+    `add_session_config_entry("striate.plan_cache", "0")`: keep no plans on disk, and use none; by default a model of up
+        to 256 MiB that took more than 50 ms to prepare starts at once the next time. STRIATE_CACHE names the folder.
     `add_session_config_entry("striate.loop_trips", "1000000")`: how often the loops of one run may go round in all.
     """
 

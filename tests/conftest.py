@@ -1,4 +1,4 @@
-"""One BLAS thread for each test process, and at the end of a run what tests recorded as `summary`."""
+"""One BLAS thread for each test process, no plans of earlier ones, and at the end of a run what tests recorded as `summary`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 # Before NumPy is loaded: test processes whose BLAS threads spin slow each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Tests are about how models are prepared; those about plans of an earlier process ask for them.
+os.environ.setdefault("STRIATE_PLAN_CACHE", "0")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

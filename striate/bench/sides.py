@@ -19,7 +19,10 @@ Run = Callable[[Mapping[str, np.ndarray]], list[Any]]
 OURS = ("native", "arrays")
 SIDES = (*OURS, "onnxruntime", "script")
 
-_OURS = tuple(f"striate.runtime.{name}" for name in ("session", "reader", "executor", "engines.native.lowering"))
+_OURS = tuple(
+    f"striate.runtime.{name}"
+    for name in ("session", "reader", "executor", "engines.native.lowering", "engines.native.stored")
+)
 _IMPORTS = {
     "native": (*_OURS, "llvmlite.binding"),
     "arrays": _OURS,

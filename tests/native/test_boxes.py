@@ -72,14 +72,14 @@ LABELS: list[list[str]] = []
 @pytest.fixture(autouse=True)
 def labels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Notes what the last program was made of."""
-    original = lowering.Stretch
+    original = lowering.stretch
 
     def noted(*args: Any) -> Any:
         made = original(*args)
         LABELS.append([step.label for step in made.program.steps])
         return made
 
-    monkeypatch.setattr(lowering, "Stretch", noted)
+    monkeypatch.setattr(lowering, "stretch", noted)
     monkeypatch.setattr(lowering, "WORTH", Everything())
 
 

@@ -148,7 +148,7 @@ def test_what_does_not_fit_is_refused() -> None:
 def _alone(steps: list[Step], *buffers: np.ndarray) -> None:
     program = Program(steps, {}, {}, 0, len(buffers))
     slots = np.array([b.ctypes.data for b in buffers], np.int64)
-    for step, table in zip(program.steps, program._tables, strict=True):
+    for step, table in zip(program.steps, [b.table for b in program.bound], strict=True):
         for task in range(step.tasks):
             call(step.kernel)(table.ctypes.data, slots.ctypes.data, task)
 

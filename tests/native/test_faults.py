@@ -139,9 +139,9 @@ def test_other_processors_have_entries_of_their_own(
 
     with monkeypatch.context() as patch:
         patch.setattr(compiler, "host", elsewhere)
-        compiler._setting.cache_clear()
+        compiler.setting.cache_clear()
         other_key = compiler._key("answer", answer(71))
-    compiler._setting.cache_clear()
+    compiler.setting.cache_clear()
     assert other_key != compiler._key("answer", answer(71))
     assert not (cache / other_key[:2] / other_key).exists()
 

@@ -222,7 +222,7 @@ def test_a_fault_of_lowering_costs_time_only(monkeypatch: pytest.MonkeyPatch) ->
     def fails(asm: object, threads: int) -> object:
         raise IndexError("of ours")
 
-    monkeypatch.setattr(lowering, "Stretch", fails)
+    monkeypatch.setattr(lowering, "stretch", fails)
     with pytest.warns(RuntimeWarning, match="please report: IndexError"):
         got = Executor(read(net()), threads=2).run({"x": X})
     for y, right in zip(got, want, strict=True):

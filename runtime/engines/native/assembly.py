@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import onnx_ir as ir
@@ -27,8 +27,9 @@ from .kernels.reorder_bytes import bytes_from_blocked, bytes_to_blocked
 from .layouts import BYTES, FLOAT32, Blocked, Layout, Plain
 from .program import ALIGNMENT, Program, Step
 from .settings import Settings
+from .stretch import Stretch
 
-__all__ = ["Assembly", "Kind", "Op", "Stretch"]
+__all__ = ["Assembly", "Kind", "Op", "stretch"]
 
 Kind = Literal["plain", "blocked"]
 Frame = tuple[int, int, int, int]
@@ -348,7 +349,7 @@ def too_large(value: ir.Value) -> bool:
 def dims(value: ir.Value) -> tuple[int, ...]:
     """The known shape of a value."""
     assert value.shape is not None
-    return tuple(int(d) for d in value.shape.numpy())
+    return value.shape.numpy()
 
 
 def picture(value: ir.Value, lanes: int) -> Blocked:
@@ -364,25 +365,13 @@ def pictured(shape: Sequence[int]) -> tuple[int, int, int, int]:
     return n, c, h, w
 
 
-class Stretch:
-    """A compiled stretch as the executor calls it: plain arrays in, arrays of the caller's own out."""
-
-    def __init__(self, asm: Assembly, threads: int) -> None:
-        self.program = asm.program()
-        check_room(self.program.arena_bytes)
-        self.threads = threads if sum(step.flops for step in self.program.steps) > ALONE_BELOW else 1
-        self._inputs = [_dtype(v) for v in asm.given]
-        self._outputs = [(dims(v), _dtype(v)) for v in asm.wanted]
-
-    def __call__(self, xp: Any, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Any arrays of the declared shapes; they are copied where machine code cannot read them as they are."""
-        return self.direct(tuple([np.require(x, t, ["C", "A"]) for x, t in zip(inputs, self._inputs, strict=True)]))
-
-    def direct(self, arrays: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
-        """C-contiguous, aligned arrays of the declared shapes and dtypes."""
-        results = tuple([np.empty(shape, dtype) for shape, dtype in self._outputs])
-        self.program.call(arrays + results, self.threads)
-        return results
+def stretch(asm: Assembly, threads: int) -> Stretch:
+    """What a stretch of nodes becomes; little work is done by one thread."""
+    program = asm.program()
+    check_room(program.arena_bytes)
+    busy = sum(step.flops for step in asm.steps) > ALONE_BELOW
+    outputs = [(dims(v), _dtype(v)) for v in asm.wanted]
+    return Stretch(program, threads if busy else 1, [_dtype(v) for v in asm.given], outputs)
 
 
 def _dtype(value: ir.Value) -> np.dtype:

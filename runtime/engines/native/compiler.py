@@ -14,12 +14,12 @@ import sys
 from functools import cache
 from pathlib import Path
 from threading import RLock
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...files import atomic_write
 from .host import host
 
-__all__ = ["address", "cache_folder"]
+__all__ = ["Object", "address", "cache_folder", "compiled", "linked", "setting"]
 
 FORMAT = b"striate object 2\n"
 DIGEST = 20
@@ -39,8 +39,34 @@ def address(name: str, ir: str) -> int:
     key = _key(name, ir)
     with _lock:
         if key not in _symbols:
-            _symbols[key] = _load(key, name, ir)
+            _symbols[key] = _link(compiled(name, ir))
         return _symbols[key]
+
+
+class Object(NamedTuple):
+    """Machine code of one function, and the key that says what it was made of."""
+
+    key: str
+    name: str
+    code: bytes
+
+
+def compiled(name: str, ir: str) -> Object:
+    """The machine code of function `name` of a module given as text: from the cache, or made and put there."""
+    key = _key(name, ir)
+    code = _stored(key)
+    if code is None:
+        code = _compile(ir)
+        _store(key, code)
+    return Object(key, name, code)
+
+
+def linked(function: Object) -> int:
+    """The address of a function that was compiled before."""
+    with _lock:
+        if function.key not in _symbols:
+            _symbols[function.key] = _link(function)
+        return _symbols[function.key]
 
 
 def cache_folder() -> Path | None:
@@ -68,7 +94,7 @@ def _machine() -> Any:
 
 
 @cache
-def _setting() -> bytes:
+def setting() -> bytes:
     """All beside the IR that decides what the machine code is."""
     import llvmlite
     import llvmlite.binding as llvm
@@ -78,32 +104,25 @@ def _setting() -> bytes:
 
 
 def _key(name: str, ir: str) -> str:
-    return hashlib.blake2b(b"\0".join((_setting(), name.encode(), ir.encode())), digest_size=20).hexdigest()
+    return hashlib.blake2b(b"\0".join((setting(), name.encode(), ir.encode())), digest_size=20).hexdigest()
 
 
-def _load(key: str, name: str, ir: str) -> int:
-    import llvmlite.binding as llvm
-
-    code = _stored(key)
-    if code is None:
-        code = _compile(ir)
-        _store(key, code)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _machine_for_loading())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    found = int(engine.get_function_address(name))
-    if not found:
-        raise RuntimeError(f"compiled code has no function {name!r}")
-    engine.detach()  # code stays: threads may be in it even while the interpreter ends
-    return found
-
-
-def _machine_for_loading() -> Any:
-    """MCJIT takes its target machine for itself, so each one needs its own."""
+def _link(function: Object) -> int:
+    """Puts machine code into memory, where it stays: threads may be in it even while the interpreter ends."""
     import llvmlite.binding as llvm
 
     _machine()
-    return llvm.Target.from_default_triple().create_target_machine(cpu=host().cpu, features=host().features, jit=True)
+    module = llvm.parse_assembly("")
+    # MCJIT takes its target machine for itself, and would compile the module that it must be given.
+    engine = llvm.create_mcjit_compiler(module, llvm.Target.from_default_triple().create_target_machine(jit=True))
+    engine.remove_module(module)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(function.code))
+    engine.finalize_object()
+    found = int(engine.get_function_address(function.name))
+    if not found:
+        raise RuntimeError(f"compiled code has no function {function.name!r}")
+    engine.detach()
+    return found
 
 
 def _compile(ir: str) -> bytes:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from collections.abc import Callable
 
 import numpy as np
 
@@ -40,35 +41,42 @@ class Constants:
     def keep(self, array: np.ndarray) -> np.ndarray:
         """The bytes of an array, which must not change from now on."""
         content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        if content.nbytes < SHARED_FROM:
-            return self._moved(content)
-        step = max(1, content.nbytes // SAMPLE)
-        key = content.nbytes, hashlib.blake2b(content[::step].tobytes(), digest_size=16).digest()
-        with _lock:
-            found = [a for ref in _known.get(key, ()) if (a := ref()) is not None]
-            for other in found:
-                if np.array_equal(other, content):
-                    return other
-            made = self._moved(content)
-            _known[key] = [weakref.ref(a) for a in (*found, made)]
-            weakref.finalize(made, _forget, key)
-        return made
+        if content.nbytes >= OWN and content.ctypes.data % ALIGNMENT == 0:
+            return _only(content)
+        return self.read(content.nbytes, lambda place: np.copyto(place, content))
 
-    def _moved(self, content: np.ndarray) -> np.ndarray:
-        """In a block, or where it is if that is good enough."""
-        own = content.nbytes >= OWN
-        if own and content.ctypes.data % ALIGNMENT == 0:
-            return content
-        if own:
-            made = aligned(content.nbytes)
-        else:
-            room = -(-content.nbytes // ALIGNMENT) * ALIGNMENT
-            if len(self._block) < room:
-                self._block = aligned(max(self._next, room))
-                self._next = min(2 * self._next, LARGEST)
-            made, self._block = self._block[: content.nbytes], self._block[room:]
-        made[:] = content
-        return made
+    def read(self, nbytes: int, fill: Callable[[np.ndarray], None]) -> np.ndarray:
+        """So many bytes, which `fill` writes where they will stay."""
+        if nbytes >= OWN:
+            made = aligned(nbytes)
+            fill(made)
+            return _only(made)
+        room = -(-nbytes // ALIGNMENT) * ALIGNMENT
+        if len(self._block) < room:
+            self._block = aligned(max(self._next, room))
+            self._next = min(2 * self._next, LARGEST)
+        made = self._block[:nbytes]
+        fill(made)
+        only = _only(made)
+        if only is made:
+            self._block = self._block[room:]
+        return only
+
+
+def _only(content: np.ndarray) -> np.ndarray:
+    """The first array of equal bytes, which may be this one; small ones are not looked for."""
+    if content.nbytes < SHARED_FROM:
+        return content
+    step = max(1, content.nbytes // SAMPLE)
+    key = content.nbytes, hashlib.blake2b(content[::step].tobytes(), digest_size=16).digest()
+    with _lock:
+        found = [a for ref in _known.get(key, ()) if (a := ref()) is not None]
+        for other in found:
+            if np.array_equal(other, content):
+                return other
+        _known[key] = [weakref.ref(a) for a in (*found, content)]
+        weakref.finalize(content, _forget, key)
+    return content
 
 
 def _forget(key: tuple[int, bytes]) -> None:

@@ -10,7 +10,7 @@ import onnx_ir as ir
 
 from ...ops.registry import Operator
 from ...plan import DIRECT, OPERATOR
-from .assembly import Assembly, Op, Stretch
+from .assembly import Assembly, Op, stretch
 from .operators import PATTERNS, ops_of
 from .settings import Settings
 
@@ -21,15 +21,18 @@ DOMAIN = "striate.native"
 WORTH = ("Conv", "ConvTranspose", "Gemm", "MatMul", "QLinearConv")
 """A stretch must hold one of these."""
 
+Nodes = dict[ir.Node, list[Op]]
+"""The nodes of a stretch, in order, each with the ops that it is by itself."""
+
 
 def lower(model: ir.Model, settings: Settings) -> bool:
     """Replaces stretches of a model whose shapes are known by nodes of `DOMAIN`, in place."""
     graph = model.graph
     changed = False
-    for nodes in _stretches(graph, settings):
-        wanted = _wanted(nodes)
-        if wanted and any(node.op_type in WORTH for node in nodes):
-            _replace(graph, nodes, wanted, settings)
+    for found in reversed(_stretches(graph, settings)):  # what a stretch reads is replaced after it
+        wanted = _wanted(found)
+        if wanted and any(node.op_type in WORTH for node in found):
+            _replace(graph, found, wanted, settings)
             changed = True
     if changed:
         graph.opset_imports[DOMAIN] = 1
@@ -39,35 +42,35 @@ def lower(model: ir.Model, settings: Settings) -> bool:
     return changed
 
 
-def _stretches(graph: ir.Graph, settings: Settings) -> list[list[ir.Node]]:
-    found: list[list[ir.Node]] = [[]]
+def _stretches(graph: ir.Graph, settings: Settings) -> list[Nodes]:
+    stretches: list[Nodes] = [{}]
     for node in graph:
         ops = ops_of(node)
         if ops and (not settings.strict or all(op.exact for op in ops)):
-            found[-1].append(node)
-        elif found[-1]:
-            found.append([])
-    return [nodes for nodes in found if nodes]
+            stretches[-1][node] = ops
+        elif stretches[-1]:
+            stretches.append({})
+    return [found for found in stretches if found]
 
 
-def _wanted(nodes: list[ir.Node]) -> list[ir.Value]:
+def _wanted(inside: Nodes) -> list[ir.Value]:
     """The values of a stretch that somebody outside of it reads."""
-    inside = set(nodes)
-    return [v for n in nodes for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
+    return [v for n in inside for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
 
 
-def _replace(graph: ir.Graph, nodes: list[ir.Node], wanted: list[ir.Value], settings: Settings) -> None:
-    ops = _merged(nodes, set(wanted))
+def _replace(graph: ir.Graph, found: Nodes, wanted: list[ir.Value], settings: Settings) -> None:
+    nodes = list(found)
+    ops = _merged(found, set(wanted))
     for op in ops:
         op.settle(settings)
-    made = {op.output for op in ops}
-    given = list(dict.fromkeys(v for op in ops for v in op.inputs if v not in made))
-    stretch = Stretch(Assembly(ops, given, wanted), settings.threads)
+    computed = {op.output for op in ops}
+    given = list(dict.fromkeys(v for op in ops for v in op.inputs if v not in computed))
+    made = stretch(Assembly(ops, given, wanted), settings.threads)
     label = f"native {nodes[0].name or nodes[0].op_type} … {nodes[-1].name or nodes[-1].op_type}"
-    operator = Operator(DOMAIN, "Stretch", 1, stretch.__call__)
+    operator = Operator(DOMAIN, "Stretch", 1, made.__call__)
     node = ir.node("Stretch", given, domain=DOMAIN, num_outputs=len(wanted), name=label)
     node.meta[OPERATOR] = operator
-    node.meta[DIRECT] = stretch.direct
+    node.meta[DIRECT] = made
     graph.insert_after(nodes[-1], node)
     for old, new in zip(wanted, node.outputs, strict=True):
         name, old.name = old.name, None
@@ -76,15 +79,15 @@ def _replace(graph: ir.Graph, nodes: list[ir.Node], wanted: list[ir.Value], sett
     graph.remove(list(reversed(nodes)), safe=True)
 
 
-def _merged(nodes: list[ir.Node], wanted: set[ir.Value]) -> list[Op]:
+def _merged(nodes: Nodes, wanted: set[ir.Value]) -> list[Op]:
     """The ops of some nodes: by pattern, taken into the op before them, or alone; none that nobody reads."""
     ops: list[Op] = []
     producer: dict[ir.Value, int] = {}
-    found = _patterns(nodes, wanted)
-    for node in nodes:
+    found = _patterns(list(nodes), wanted)
+    for node, alone in nodes.items():
         if node not in found and _merge(node, ops, producer, wanted):
             continue
-        for made in found[node] if node in found else ops_of(node):
+        for made in found.get(node, alone):
             producer[made.output] = len(ops)
             ops.append(made)
     read = set(wanted)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from .emit import Function
 from .objects import readable, through_ctypes
 from .team import team
 
-__all__ = ["Kernel", "Program", "Step", "aligned"]
+__all__ = ["Bound", "Kernel", "Program", "Step", "aligned"]
 
 ALIGNMENT = 64
 NO_SLOT = -1
@@ -75,6 +76,14 @@ class Step:
         return np.array([self.arguments[name] for name in self.kernel.fields], np.int64)
 
 
+class Bound(NamedTuple):
+    """A step as it is run: the kernel's address, its parameters, how many tasks."""
+
+    kernel: int
+    table: np.ndarray
+    tasks: int
+
+
 class _Instance(NamedTuple):
     """What one run has of its own: addresses of all slots, memory of those in the arena; where the addresses lie."""
 
@@ -88,11 +97,12 @@ class Program:
     """Steps bound to machine code.
 
     Args:
-        steps: in order.
+        steps: in order; a program read from a file has none, but `bound`.
         constants: slot → array that stays where it is (weights); 64-byte aligned (see `aligned`).
         places: slot → offset in an arena of `arena_bytes`, of which every concurrent run has one.
         slots: how many there are; those that are neither constant nor placed are set by the caller.
         outside: these, in the order in which `call` is given arrays for them.
+        bound: the steps with their machine code.
     """
 
     steps: Sequence[Step]
@@ -101,19 +111,19 @@ class Program:
     arena_bytes: int
     slots: int
     outside: Sequence[int] = ()
-    _tables: list[np.ndarray] = field(default_factory=list)
+    bound: Sequence[Bound] = ()
     _free: list[_Instance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        rows = [len(self.steps)]
-        for step in self.steps:
-            table = step.table()
-            self._tables.append(table)
-            rows += [compiler.address(step.kernel.name, step.kernel.ir), table.ctypes.data, step.tasks]
-        self.code = np.array(rows, np.int64)
+        if not self.bound:
+            kernels = {step.kernel for step in self.steps}
+            at = {kernel: compiler.address(kernel.name, kernel.ir) for kernel in kernels}
+            self.bound = [Bound(at[step.kernel], step.table(), step.tasks) for step in self.steps]
+        rows = [(b.kernel, b.table.ctypes.data, b.tasks) for b in self.bound]
+        self.code = np.array([len(rows), *chain.from_iterable(rows)], np.int64)
         self._where = np.array([len(self.outside), *self.outside], np.int64)
         self._code_at, self._where_at = self.code.ctypes.data, self._where.ctypes.data
-        self.parallel = max((step.tasks for step in self.steps), default=1) > 1
+        self.parallel = max((step.tasks for step in self.bound), default=1) > 1
 
     def run(self, addresses: Mapping[int, int], threads: int) -> None:
         """Runs all steps.
