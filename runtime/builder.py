@@ -20,6 +20,8 @@ from .subgraphs import walk
 
 OPSET = 21
 """The opset that layers, gradients and passes write. Imported models are converted to it before training."""
+OPSETS = {"": OPSET, "ai.onnx.ml": 5}
+"""The same by domain; of all others, 1."""
 
 Input = ir.Value | np.ndarray | np.generic | Sequence[int] | Sequence[float] | float | None
 
@@ -78,7 +80,7 @@ class Builder:
         """
         if domain is None:
             domain = registry.GRAD_DOMAIN if registry.find(registry.GRAD_DOMAIN, op_type, 1) else ""
-        version = self.graph.opset_imports.setdefault(domain, 1 if domain else OPSET)
+        version = self.graph.opset_imports.setdefault(domain, OPSETS.get(domain, 1))
         operator = registry.lookup(domain, op_type, version)
         operator.bind({k: v for k, v in attributes.items() if v is not None})
         for inner in (g for a in attributes.values() if isinstance(a, ir.Graph) for g in walk(a)):
@@ -127,7 +129,7 @@ class Builder:
 
     def initializer(self, content: np.ndarray | ir.TensorProtocol, name: str) -> ir.Value:
         """A named constant of the graph, such as a weight."""
-        tensor = ir.tensor(content, name=name) if isinstance(content, np.ndarray) else content
+        tensor = ir.Tensor(content, name=name) if isinstance(content, np.ndarray) else content
         tensor.name = name
         shape = ir.Shape(tensor.shape.numpy())
         value = ir.Value(name=name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)

@@ -33,8 +33,9 @@ class Executor:
     """A model ready to run on one device, with a plan for each of the input shapes seen lately.
 
     Args:
-        model: left untouched.
+        model: left untouched, unless it is `owned`.
         device: `cpu`, `cuda`, `cuda:N`, or an engine.
+        owned: the model is the executor's to change; nobody else uses it.
         optimize: run the passes that need no shapes once, now.
         plan_cache: how many shape signatures keep their plan; the least recently used goes first.
         specialised: how many plans are made for exact shapes; signatures that come later share one plan for all shapes
@@ -55,6 +56,7 @@ class Executor:
         model: ir.Model,
         device: str | ArraysEngine = "cpu",
         *,
+        owned: bool = False,
         optimize: bool = True,
         plan_cache: int = 16,
         specialised: int = 64,
@@ -67,7 +69,7 @@ class Executor:
         guard: str | None = None,
     ) -> None:
         self.engine = engine(device) if isinstance(device, str) else device
-        self.model = passes.prepare(model.clone(), optimize=optimize)
+        self.model = passes.prepare(model if owned else model.clone(), optimize=optimize)
         self.donate = dict(donate or {})
         self.guard = guard
         self._layout = {"reuse": reuse, "optimize": optimize}

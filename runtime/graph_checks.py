@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import onnx
 
@@ -216,8 +216,9 @@ def _circle(reads: list[set[int]], stuck: set[int]) -> list[int]:
 
 def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
     label = context.label(node)
-    repeated = [name for name, count in Counter(a.name for a in node.attribute).items() if count > 1]
-    if repeated:
+    given = [attribute.name for attribute in node.attribute]
+    if len(set(given)) != len(given):
+        repeated = [name for name, count in Counter(given).items() if count > 1]
         raise InvalidGraph(f"{label} has the attribute {repeated[0]!r} more than once")
     for attribute in node.attribute:
         if attribute.ref_attr_name and (
@@ -260,32 +261,53 @@ def _check_operator(node: onnx.NodeProto, context: _Context) -> None:
         _check_equation(node, label)
     if operator is not None:
         try:
-            operator.bind({attribute.name: None for attribute in node.attribute})
+            operator.bind(dict.fromkeys(given))
         except InvalidGraph as error:
             raise InvalidGraph(f"{label}: {error}") from None
 
 
+class _Formals(NamedTuple):
+    """What the specification says of an operator, read from its schema once: attribute → type, the required ones,
+    inputs as (name, whether it may be left out), how many inputs and outputs."""
+
+    attributes: dict[str, str]
+    required: frozenset[str]
+    inputs: tuple[tuple[str, bool], ...]
+    counts: tuple[int, int, int, int]
+
+
+@cache
+def _formals(schema: Schema) -> _Formals:
+    attributes = schema.attributes
+    return _Formals(
+        {name: formal.type.name for name, formal in attributes.items()},
+        frozenset(name for name, formal in attributes.items() if formal.required),
+        tuple((formal.name, formal.option == FormalParameter.Optional) for formal in schema.inputs),
+        (schema.min_input, schema.max_input, schema.min_output, schema.max_output),
+    )
+
+
 def _check_against(schema: Schema, node: onnx.NodeProto, label: str) -> None:
+    formals = _formals(schema)
     for attribute in node.attribute:
-        formal = schema.attributes.get(attribute.name)
-        if formal is None:
+        wanted = formals.attributes.get(attribute.name)
+        if wanted is None:
             raise InvalidGraph(
                 f"{label}: Unrecognized attribute: {attribute.name} for operator {node.op_type}; "
-                f"it has {sorted(schema.attributes) or 'none'}"
+                f"it has {sorted(formals.attributes) or 'none'}"
             )
         found = AttributeProto.AttributeType.Name(attribute.type)
-        if found != formal.type.name:
+        if found != wanted:
             raise InvalidGraph(
                 f"{label}: Mismatched attribute type in '{node.name} : {attribute.name}'. "
-                f"Expected: '{formal.type.name}', actual: '{found}'"
+                f"Expected: '{wanted}', actual: '{found}'"
             )
-    given = {attribute.name for attribute in node.attribute}
-    for name, formal in schema.attributes.items():
-        if formal.required and name not in given:
-            raise InvalidGraph(f"{label}: Required attribute '{name}' is missing; it is of type {formal.type.name}")
+    for name in sorted(formals.required.difference(attribute.name for attribute in node.attribute)):
+        raise InvalidGraph(f"{label}: Required attribute '{name}' is missing; it is of type {formals.attributes[name]}")
+    least_in, most_in, least_out, most_out = formals.counts
     for kind, found, least, most in (
-        ("input", len(node.input), schema.min_input, schema.max_input),
-        ("output", len(node.output), schema.min_output, schema.max_output),
+        ("input", len(node.input), least_in, most_in),
+        ("output", len(node.output), least_out, most_out),
     ):
         if not least <= found <= most:
             raise InvalidGraph(
@@ -293,9 +315,10 @@ def _check_against(schema: Schema, node: onnx.NodeProto, label: str) -> None:
                 f"not in range [min={least}, max={most}]"
             )
     for i, name in enumerate(node.input):
-        formal = schema.inputs[min(i, len(schema.inputs) - 1)]
-        if not name and formal.option != FormalParameter.Optional:
-            raise InvalidGraph(f"{label}: input {formal.name!r} is required but its name is empty")
+        if not name:
+            formal, optional = formals.inputs[min(i, len(formals.inputs) - 1)]
+            if not optional:
+                raise InvalidGraph(f"{label}: input {formal!r} is required but its name is empty")
 
 
 def _check_equation(node: onnx.NodeProto, label: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -18,6 +18,8 @@ Dim = int | str | None
 Type = tuple[ir.DataType | None, tuple[Dim, ...] | None]
 
 _DATA_LIMIT = 1 << 12  # constants up to this many elements are shown to the inference: shapes, axes, repeats, ...
+_SCALES_LIMIT = 64  # and floats up to this many, which are scales, one for each dimension, or the bounds of a range
+_REMEMBERED = 1 << 12  # so many results of the inference are kept: networks repeat their layers
 _INT32 = range(-(1 << 31), 1 << 31)
 _VARIADIC = onnx.defs.OpSchema.FormalParameterOption.Variadic
 
@@ -75,6 +77,10 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     Raises:
         InvalidGraph: if the inputs contradict the operator's specification.
     """
+    asked = _asked(node, version)
+    known = _answers.get(asked) if asked is not None and not _lengths_unknown(node) else None
+    if known is not None:
+        return [None if t is None else _fresh(t) for t in known]
     own, schema = registry.find(node.domain, node.op_type, version), _schema(node.op_type, version, node.domain)
     if schema is not None:
         _check_types(node, schema)
@@ -88,19 +94,85 @@ def infer(node: ir.Node, version: int) -> list[ir.TypeAndShape | None]:
     if _lengths_unknown(node):
         kind = node.inputs[0].type if node.inputs[0] is not None else None
         return [None if kind is None else ir.TypeAndShape(kind, None)]
-    proto = _node_proto(node)
-    types: dict[str, onnx.TypeProto] = {}
-    data: dict[str, onnx.TensorProto] = {}
-    for name, value in zip(_input_names(node), node.inputs, strict=True):
+    if any(value is not None and value.type is None for value in node.inputs):
+        return [None] * len(node.outputs)
+    found = _inferred(node, schema, version)
+    if asked is not None and all(t is None or isinstance(t.type, ir.TensorType) for t in found):
+        if len(_answers) >= _REMEMBERED:
+            _answers.clear()
+        _answers[asked] = [None if t is None else _fresh(t) for t in found]
+    return found
+
+
+_answers: dict[Any, list[ir.TypeAndShape | None]] = {}
+"""What ONNX's own inference said of nodes that it, and the check of their types, had nothing against."""
+
+
+def _fresh(known: ir.TypeAndShape) -> ir.TypeAndShape:
+    """A copy: values own their types, and change them; a shape is shared, since it is frozen."""
+    kind = ir.TensorType(known.type.dtype) if isinstance(known.type, ir.TensorType) else known.type
+    if known.shape is not None:
+        known.shape.freeze()
+    return ir.TypeAndShape(kind, known.shape)
+
+
+def _asked(node: ir.Node, version: int) -> Any:
+    """All that ONNX's inference sees of a node, but for names; None of values that are not tensors."""
+    inputs: list[Any] = []
+    for value in node.inputs:
         if value is None:
+            inputs.append(None)
             continue
-        known = type_proto(value)
-        if known is None:
-            return [None] * len(node.outputs)
-        types[name] = known
-        tensor = None if value.is_graph_input() else value.const_value
-        if tensor is not None and tensor.size <= _DATA_LIMIT and tensor.dtype != ir.DataType.STRING:
-            data[name] = ir.serde.serialize_tensor(tensor)
+        if not isinstance(value.type, ir.TensorType):
+            return None
+        tensor = _shown(value)
+        shape = None if value.shape is None else value.shape.dims
+        inputs.append((value.type.dtype, shape, None if tensor is None else tensor.tobytes()))
+    given = []
+    for name, attribute in node.attributes.items():
+        content = None if attribute.is_ref() else _plain(attribute)
+        if content is None:
+            return None
+        given.append((name, attribute.type, content))
+    return node.domain, node.op_type, version, tuple(given), tuple(inputs), len(node.outputs)
+
+
+_SCALARS = (ir.AttributeType.INT, ir.AttributeType.FLOAT, ir.AttributeType.STRING)
+_LISTS = (ir.AttributeType.INTS, ir.AttributeType.FLOATS, ir.AttributeType.STRINGS)
+
+
+def _plain(attribute: ir.Attr) -> Any:
+    """The value of an attribute as something that can be compared; None if it is of a kind that cannot."""
+    if attribute.type in _SCALARS:
+        return attribute.value
+    if attribute.type in _LISTS:
+        return tuple(attribute.value)
+    if attribute.type == ir.AttributeType.TENSOR:
+        tensor = attribute.value
+        if tensor.dtype != ir.DataType.STRING and tensor.size <= _DATA_LIMIT:
+            return tensor.dtype, tensor.shape.numpy(), tensor.tobytes()
+    return None
+
+
+def _shown(value: ir.Value) -> ir.TensorProtocol | None:
+    """The tensor of a constant of which the inference may want to know more than its shape."""
+    tensor = None if value.is_graph_input() else value.const_value
+    if tensor is None or tensor.dtype == ir.DataType.STRING:
+        return None
+    return tensor if tensor.size <= (_SCALES_LIMIT if tensor.dtype.is_floating_point() else _DATA_LIMIT) else None
+
+
+def _inferred(node: ir.Node, schema: onnx.defs.OpSchema, version: int) -> list[ir.TypeAndShape | None]:
+    """What ONNX's own inference says of each output.
+
+    Raises:
+        InvalidGraph: if the inputs contradict the operator's specification.
+    """
+    proto = _node_proto(node)
+    given = [(name, v) for name, v in zip(_input_names(node), node.inputs, strict=True) if v is not None]
+    types = {name: known for name, value in given if (known := type_proto(value)) is not None}
+    shown = {name: tensor for name, value in given if (tensor := _shown(value)) is not None}
+    data = {name: ir.serde.serialize_tensor(tensor) for name, tensor in shown.items()}
     try:
         inferred = onnx.shape_inference.infer_node_outputs(
             schema, proto, types, data, opset_imports=[onnx.helper.make_opsetid(node.domain, version)]
@@ -120,22 +192,22 @@ def _check_types(node: ir.Node, schema: Any) -> None:
         InvalidGraph: a type the operator does not take, or two where it wants the same.
     """
     bound: dict[str, tuple[str, str]] = {}
-    formals, allowed = schema.inputs, _constraints(schema)
+    formals = _formals(schema)
+    where = f"node {node.name or node.op_type!r} ({node.op_type})"
     for i, value in enumerate(node.inputs):
         found = "" if value is None else _type_name(value.type)
         if value is None or not found or not formals:
             continue
         formal = formals[min(i, len(formals) - 1)]
-        types = allowed.get(formal.type_str, (formal.type_str,))
-        where = f"node {node.name or node.op_type!r} ({node.op_type})"
+        types = formal.types
         wider = found == "tensor(double)" and "tensor(float)" in types  # kernels take it where ONNX does not
         if found not in types and not wider:
             raise InvalidGraph(
                 f"{where}: Type Error: Type '{found}' of input parameter ({value.name}) is invalid; {formal.name} is "
                 f"one of {', '.join(sorted(types))}"
             )
-        other, name = bound.setdefault(formal.type_str, (found, str(value.name)))
-        if other != found and (formal.option != _VARIADIC or formal.is_homogeneous):
+        other, name = bound.setdefault(formal.letter, (found, str(value.name)))
+        if other != found and formal.alike:
             raise InvalidGraph(
                 f"{where}: Type Error: its inputs {name!r} and {value.name!r} must have the same type; found {other} "
                 f"and {found}"
@@ -144,17 +216,40 @@ def _check_types(node: ir.Node, schema: Any) -> None:
 
 def _type_name(kind: ir.TypeProtocol | None) -> str:
     """ONNX's name of a type; empty where it is not known to the end."""
+    if isinstance(kind, ir.TensorType):
+        return _tensor_name(kind.dtype)
     if isinstance(kind, (ir.SequenceType, ir.OptionalType)):
         inner = _type_name(kind.elem_type)
         return inner and f"{'seq' if isinstance(kind, ir.SequenceType) else 'optional'}({inner})"
-    if isinstance(kind, ir.TensorType) and kind.dtype.value in dtypes.NAMES:
-        return f"tensor({dtypes.onnx_name(kind.dtype.value)})"
     return ""
 
 
 @cache
-def _constraints(schema: Any) -> dict[str, frozenset[str]]:
-    return {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+def _tensor_name(dtype: ir.DataType) -> str:
+    return f"tensor({dtypes.onnx_name(dtype.value)})" if dtype.value in dtypes.NAMES else ""
+
+
+class _Formal(NamedTuple):
+    """An input as the specification has it: `letter` stands for its type, which is one of `types`."""
+
+    name: str
+    letter: str
+    types: frozenset[str]
+    alike: bool
+
+
+@cache
+def _formals(schema: Any) -> tuple[_Formal, ...]:
+    allowed = {c.type_param_str: frozenset(c.allowed_type_strs) for c in schema.type_constraints}
+    return tuple(
+        _Formal(
+            formal.name,
+            formal.type_str,
+            allowed.get(formal.type_str, frozenset((formal.type_str,))),
+            formal.option != _VARIADIC or formal.is_homogeneous,
+        )
+        for formal in schema.inputs
+    )
 
 
 def _crashes_inference(node: ir.Node) -> bool:

@@ -1,7 +1,8 @@
 """Rewrites a model for another opset: through onnx's version converter, one opset at a time.
 
 Where the converter knows no way to the next lower opset, the nodes may still mean the same under both: then only the
-import is lowered. Large weights are left out of what the converter sees.
+import is lowered, and constant inputs that were attributes before become attributes again. Large weights are left out
+of what the converter sees.
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ CHANGED_MEANING = frozenset(
     (("GroupNormalization", 21), ("DequantizeLinear", 21), ("QuantizeLinear", 21), ("Resize", 19))
 )
 """Operator versions that read the same attributes and inputs otherwise than the version before."""
+
+ATTRIBUTES_BEFORE: dict[tuple[str, int], tuple[str, ...]] = {
+    ("Pad", 11): ("pads", "value"),
+    **{(name, 13): ("axes",) for name in ("ReduceSum", "Squeeze", "Unsqueeze")},
+}
+"""Operator and the version since which it takes inputs, from the second on, that were these attributes before."""
 
 
 def convert(model: ir.Model, opset: int) -> ir.Model:
@@ -55,15 +62,16 @@ def _step(proto: onnx.ModelProto, current: int, target: int, wanted: int) -> onn
     try:
         converted = onnx.version_converter.convert_version(proto, target)
     except Exception as error:
-        for node in proto.graph.node:
+        converted = onnx.ModelProto()
+        converted.CopyFrom(proto)
+        _inputs_to_attributes(converted.graph, current, target)
+        for node in converted.graph.node:
             problem = _difference(node, current, target)
             if problem:
                 raise UnsupportedOperator(
                     f"node {node.name!r} ({node.op_type}) cannot be written for opset {wanted}: {problem}; "
                     f"choose opset {max(current, target)} or higher"
                 ) from error
-        converted = onnx.ModelProto()
-        converted.CopyFrom(proto)
         for node in converted.graph.node:
             _drop_defaults(node, current, target)
         _imported(converted).version = target
@@ -94,6 +102,27 @@ def _difference(node: onnx.NodeProto, current: int, target: int) -> str:
     if not there.min_input <= len(node.input) <= there.max_input:
         return f"it has {len(node.input)} inputs, opset {target} takes {there.min_input} to {there.max_input}"
     return ""
+
+
+def _inputs_to_attributes(graph: onnx.GraphProto, current: int, target: int) -> None:
+    """What `ATTRIBUTES_BEFORE` lists, for nodes whose inputs are constants; the constants stay, if others read them."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    freed = set()
+    for node in graph.node:
+        names = ATTRIBUTES_BEFORE.get((node.op_type, max(current, target))) if target < current else None
+        given = [name for name in node.input[1:] if name]
+        if names is None or node.domain or not all(name in constants for name in given) or len(given) > len(names):
+            continue
+        for name, attribute in zip(node.input[1:], names, strict=False):
+            if name:
+                value = onnx.numpy_helper.to_array(constants[name])
+                plain = value.item() if attribute == "value" else value.reshape(-1).tolist()
+                node.attribute.append(onnx.helper.make_attribute(attribute, plain))
+        freed |= set(given)
+        del node.input[1:]
+    freed -= {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+    for name in freed:
+        graph.initializer.remove(constants[name])
 
 
 def _drop_defaults(node: onnx.NodeProto, current: int, target: int) -> None:

@@ -207,23 +207,37 @@ class _Recorder:
         self.totals.append(total)
 
     def _inside(self, steps: Sequence[StepTimes], rows: list[int], seconds: list[float], start: float) -> list[Span]:
-        """Adds the times of a stretch. A step takes from the end of the step before to its own."""
+        """Adds the times of a stretch. A step takes from the end of the step before to its own.
+
+        Steps that are walked in rounds share the time of all rounds as they share that of their tasks.
+        """
         assert self.clock is not None
         spans = []
         before: float | None = None
+        looped = [found for found in steps if found.rounds > 1]
+        busy = sum(float((found.end - found.begin).sum()) for found in looped)
+        if looped:
+            first = min(found.begin.min() for found in looped)
+            last = max(found.end.max() for found in looped)
+            around = float(np.diff(self.clock.seconds(np.array([first, last])))[0])
         pieces = {row: iter(self.nodes[row].pieces) for row in rows}
         for found, row in zip(steps, rows, strict=True):
             begin, end = self.clock.seconds(found.begin) - start, self.clock.seconds(found.end) - start
-            spent = float(end.max()) - (float(begin.min()) if before is None else before)
-            before = float(end.max())
+            if found.rounds > 1:
+                spent = around * float((found.end - found.begin).sum()) / busy
+                before = max(float(end.max()), before or 0.0)
+            else:
+                spent = float(end.max()) - (float(begin.min()) if before is None else before)
+                before = float(end.max())
             seconds[row] += spent
             piece = next(pieces[row])
             piece.times.append(spent)
-            for thread in np.unique(found.threads):
-                own = found.threads == thread
+            runs = found.threads * found.rounds + np.repeat(np.arange(found.rounds), len(begin) // found.rounds)
+            for run in np.unique(runs):
+                own = runs == run
                 first, last = float(begin[own].min()), float(end[own].max())
-                spans.append(Span(row, piece.label, int(thread), first, last, int(own.sum())))
-        return spans
+                spans.append(Span(row, piece.label, int(run) // found.rounds, first, last, int(own.sum())))
+        return sorted(spans, key=lambda span: span.begin)
 
     def _timed(self) -> list[tuple[float, float]]:
         """Begin and end of each step of the plan in one run."""

@@ -55,6 +55,6 @@ def load_all() -> None:
     """Imports every family once, so that its operators are registered."""
     global _loaded
     if not _loaded:
-        _loaded = True
         for family in FAMILIES:
             import_module(f"{__name__}.{family}")
+        _loaded = True

@@ -18,8 +18,10 @@ from __future__ import annotations
 
 import inspect
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 from ..errors import InvalidGraph, UnsupportedOperator
@@ -54,11 +56,8 @@ class Operator:
     takes_n_outputs: bool = False
 
     def __post_init__(self) -> None:
-        parameters = list(inspect.signature(self.kernel).parameters.values())[1:]
-        positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        self.inputs = tuple(p.name for p in positional)
-        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
-        keywords = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        positional, self.variadic, keywords = _parameters(self.kernel)
+        self.inputs = tuple(positional[1:])
         self.takes_out = "out" in keywords
         self.takes_n_outputs = "n_outputs" in keywords
         self.attributes = {name: _stored(default) for name, default in keywords.items() if name not in _RESERVED}
@@ -90,6 +89,26 @@ class Operator:
 
     def __str__(self) -> str:
         return f"{self.domain or 'ai.onnx'}.{self.name}-{self.since}"
+
+
+def _parameters(kernel: Kernel) -> tuple[Sequence[str], bool, dict[str, Any]]:
+    """Names of the positional parameters, whether there are more (`*args`), and the keyword-only ones with defaults.
+
+    Plain functions are read directly: `inspect` takes ten times as long, for hundreds of kernels in each process.
+    """
+    if not isinstance(kernel, FunctionType) or kernel.__dict__:  # which may say `__wrapped__` or `__signature__`
+        parameters = inspect.signature(kernel).parameters.values()
+        return (
+            [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD],
+            any(p.kind is p.VAR_POSITIONAL for p in parameters),
+            {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY},
+        )
+    code = kernel.__code__
+    names = code.co_varnames
+    positional, keyword_only = code.co_argcount, code.co_kwonlyargcount
+    defaults = kernel.__kwdefaults__ or {}
+    keywords = {name: defaults.get(name, REQUIRED) for name in names[positional : positional + keyword_only]}
+    return names[:positional], bool(code.co_flags & inspect.CO_VARARGS), keywords
 
 
 def _stored(default: Any) -> Any:
@@ -149,6 +168,7 @@ def registered() -> Iterator[Operator]:
         yield from versions.values()
 
 
+@cache
 def _load() -> None:
     from . import load_all
 

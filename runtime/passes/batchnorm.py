@@ -121,7 +121,7 @@ def _into_weights(build: Builder, node: ir.Node, scale: np.ndarray, shift: np.nd
 
     old = constant(bias)
     _set(build, node, 1, lazy(scaled, tensor.dtype, ir.Shape(shape), None))
-    _set(build, node, 2, ir.tensor(((0 if old is None else old) * scale + shift).astype(dtype)))
+    _set(build, node, 2, ir.Tensor(((0 if old is None else old) * scale + shift).astype(dtype)))
     return True
 
 
@@ -131,8 +131,8 @@ def _into_normalization(build: Builder, node: ir.Node, scale: np.ndarray, shift:
     gamma, beta = constant(node.inputs[1]), constant(node.inputs[2])
     assert gamma is not None
     assert beta is not None
-    _set(build, node, 1, ir.tensor((gamma * scale).astype(gamma.dtype)))
-    _set(build, node, 2, ir.tensor((beta * scale + shift).astype(beta.dtype)))
+    _set(build, node, 1, ir.Tensor((gamma * scale).astype(gamma.dtype)))
+    _set(build, node, 2, ir.Tensor((beta * scale + shift).astype(beta.dtype)))
     return True
 
 

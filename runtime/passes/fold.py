@@ -126,7 +126,7 @@ def _replace(
             kind = ir.DataType(onnx_dtype(array.dtype))
             tensor: ir.TensorProtocol = lazy(partial(again, i), kind, ir.Shape(array.shape), name)
         else:
-            tensor = ir.tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
+            tensor = ir.Tensor(np.ascontiguousarray(array).reshape(array.shape), name=name)
         folded = ir.Value(name=name, type=ir.TensorType(tensor.dtype), shape=ir.Shape(array.shape), const_value=tensor)
         if origin is not None:
             folded.meta[FOLDED] = origin

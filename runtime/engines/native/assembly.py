@@ -18,6 +18,7 @@ import onnx_ir as ir
 from ... import limits
 from ...dtypes import numpy_dtype
 from ...memory import check_room
+from .arena import Front, Parts, Place, arrange
 from .constants import Constants
 from .host import host
 from .kernels.copies import Side, copy_box
@@ -25,7 +26,7 @@ from .kernels.frames import frame_step, framed
 from .kernels.reorder import from_blocked, to_blocked
 from .kernels.reorder_bytes import bytes_from_blocked, bytes_to_blocked
 from .layouts import BYTES, FLOAT32, Blocked, Layout, Plain
-from .program import ALIGNMENT, Program, Step
+from .program import Program, Step
 from .settings import Settings
 from .stretch import Stretch
 
@@ -65,6 +66,11 @@ class Op(Protocol):
         """Inputs of which its blocked output consists, one after the other along the channels; by default none."""
         return ()
 
+    @property
+    def growth(self) -> float:
+        """How many times as large its weights become when they are packed."""
+        return 1
+
     def merge(self, node: ir.Node, other: ir.Value | None) -> bool:
         """Takes in a node that reads the output, and perhaps `other`, if it can; by default it cannot."""
         return False
@@ -78,16 +84,6 @@ class Op(Protocol):
 
 
 @dataclass
-class _Place:
-    """A slot whose memory lies in the arena, from the step that first writes it to the last that touches it."""
-
-    nbytes: int
-    first: int
-    last: int
-    offset: int = 0
-
-
-@dataclass
 class Assembly:
     """Collects the steps of one stretch.
 
@@ -95,11 +91,15 @@ class Assembly:
         ops: in order.
         given: values from outside, which the caller provides, plain.
         wanted: values that the caller gets, plain.
+        front: which of the ops compute parts.
+        threads: that will walk the program, if there are parts to divide among them.
     """
 
     ops: Sequence[Op]
     given: Sequence[ir.Value]
     wanted: Sequence[ir.Value]
+    front: Front = field(default_factory=lambda: Front(0, 1, {}))
+    threads: int = 1
     lanes: int = field(default_factory=lambda: host().lanes)
     steps: list[Step] = field(default_factory=list)
 
@@ -109,13 +109,13 @@ class Assembly:
         self._frames: dict[ir.Value, Frame] = {}
         self._zeros: dict[ir.Value, int] = {}
         self._have: dict[tuple[ir.Value, Kind], tuple[int, Layout]] = {}
-        self._places: dict[int, _Place] = {}
+        self._places: dict[int, Place] = {}
         self._homes: dict[ir.Value, tuple[ir.Value, int]] = {}
         self._rooms: dict[ir.Value, int] = {}
         self._inside: dict[int, tuple[int, int]] = {}
         self._constants: dict[int, np.ndarray] = {}
         self._memory = Constants()
-        self._count = 0
+        self._count = self._looped = 0
         self._nodes: tuple[str, ...] = ()
         self.outside: dict[ir.Value, int] = {}
         self.results: dict[ir.Value, int] = {}
@@ -132,7 +132,9 @@ class Assembly:
     def write(self, value: ir.Value, kind: Kind = "plain") -> tuple[int, Layout]:
         """A slot for a value that is about to be computed. A frame has to be zeroed by the writer: see `zero_frame`."""
         layout = self.layout(value, kind)
-        if kind == "plain" and value in self.wanted and value not in self.results:
+        if kind == "plain" and value in self.front.whole:
+            slot, _ = self.write(self.front.whole[value])
+        elif kind == "plain" and value in self.wanted and value not in self.results:
             slot = self.results[value] = self._new()
         else:
             slot = self._room(value) if kind == "blocked" else self.scratch(layout.nbytes)
@@ -153,7 +155,7 @@ class Assembly:
         if kind == "blocked":
             self._have[value, kind] = source, self.layout(value, kind)
             return
-        if value in self.wanted and value not in self.results:
+        if value in self.front.whole or (value in self.wanted and value not in self.results):
             target, layout = self.write(value)
             self.add(_copy(source, target, layout.nbytes))
             return
@@ -182,7 +184,7 @@ class Assembly:
     def scratch(self, nbytes: int) -> int:
         """A slot in the arena."""
         slot = self._new()
-        self._places[slot] = _Place(nbytes, len(self.steps), len(self.steps))
+        self._places[slot] = Place(nbytes, len(self.steps), len(self.steps))
         return slot
 
     def add(self, *steps: Step) -> None:
@@ -194,10 +196,12 @@ class Assembly:
 
     def program(self) -> Program:
         """Everything in order: layouts forwards, frames backwards, steps forwards."""
+        whole = self.front.whole
+        self._kinds |= {part: "plain" for part, value in whole.items() if value in self._kinds}
         for op in self.ops:
             reads, writes = op.wants([self._kinds[v] for v in op.inputs])
             self._reads.append(reads)
-            self._kinds[op.output] = writes
+            self._kinds[op.output] = self._kinds[whole.get(op.output, op.output)] = writes
         for op, reads in zip(self.ops, self._reads, strict=True):
             for i, (value, kind) in enumerate(zip(op.inputs, reads, strict=True)):
                 if kind == "blocked":
@@ -209,18 +213,32 @@ class Assembly:
         for value in self.given:
             slot = self.outside[value] = self._new()
             self._have[value, "plain"] = slot, self.layout(value, "plain")
-        ends = {*self.given, *(op.output for op in self.ops)}
-        for op in self.ops:
+        for part, value in whole.items():
+            if value in self.outside:
+                self._have[part, "plain"] = self.outside[value], self.layout(part, "plain")
+        ends = {*self.given, *whole, *whole.values(), *(op.output for op in self.ops)}
+        for i, op in enumerate(self.ops, start=1):
             self._nodes = _computed(op, ends)
             op.emit(self)
+            if i == self.front.ops:
+                self._complete()
+                self._looped = len(self.steps)
         for value in self.wanted:
             if value not in self.results:
                 self._nodes = (value.name or "",)
                 self._deliver(value)
         return self._placed()
 
+    def _complete(self) -> None:
+        """All parts are there: blocked ones were computed where the whole lies."""
+        for part, whole in self.front.whole.items():
+            if self._kinds[part] == "blocked":
+                assert part in self._rooms
+                self._have[whole, "blocked"] = self._room(whole), self.layout(whole, "blocked")
+
     def _settle_homes(self) -> None:
         """Values that are joined are written where the joined value lies, under one frame for all of them."""
+        self._homes |= {part: (whole, 0) for part, whole in self.front.whole.items() if self._kinds[part] == "blocked"}
         for op in reversed(self.ops):
             block, parts = 0, op.joined() if self._kinds[op.output] == "blocked" else ()
             for value in parts:
@@ -290,27 +308,24 @@ class Assembly:
         return self._count - 1
 
     def _placed(self) -> Program:
-        """Lifetimes from the steps' arguments, then first fit."""
-        for i, step in enumerate(self.steps):
-            for slot in step.touches():
-                slot, _ = self._inside.get(slot, (slot, 0))
-                if slot in self._places:
-                    place = self._places[slot]
-                    place.last = max(place.last, i)
-        live: list[_Place] = []
-        top = 0
-        for place in sorted(self._places.values(), key=lambda p: p.first):
-            live = [p for p in live if p.last >= place.first]
-            for other in sorted(live, key=lambda p: p.offset):
-                if place.offset + place.nbytes <= other.offset:
-                    break
-                place.offset = max(place.offset, -(-(other.offset + other.nbytes) // ALIGNMENT) * ALIGNMENT)
-            live.append(place)
-            top = max(top, place.offset + place.nbytes)
-        places = {slot: p.offset for slot, p in self._places.items()}
-        places |= {slot: places[root] + offset for slot, (root, offset) in self._inside.items()}
+        """Slots get their places; the first steps are walked in rounds."""
+        parts = None
+        if self._looped:
+            spare = self._new(), self._new(), self._new()
+            parts = Parts(self._looped, self.front.count, self.threads, self._strides(), spare)
+        places, top, rounds = arrange(self.steps, self._places, self._inside, parts)
         outside = [*(self.outside[v] for v in self.given), *(self.results[v] for v in self.wanted)]
-        return Program(self.steps, self._constants, places, top, self._count, outside)
+        return Program(self.steps, self._constants, places, top, self._count, outside, rounds=rounds)
+
+    def _strides(self) -> dict[int, int]:
+        """The slots of the values of which parts are computed, and bytes from part to part."""
+        found = {}
+        for part, whole in self.front.whole.items():
+            kind: Kind = "plain" if whole in self.outside else self._kinds[whole]
+            slot, layout = self._have[whole, kind]
+            images = dims(part)[0]
+            found[slot] = images * layout.image if isinstance(layout, Blocked) else self.layout(part, kind).nbytes
+        return found
 
 
 def _copy(source: int, target: int, nbytes: int) -> Step:
@@ -349,7 +364,7 @@ def too_large(value: ir.Value) -> bool:
 def dims(value: ir.Value) -> tuple[int, ...]:
     """The known shape of a value."""
     assert value.shape is not None
-    return value.shape.numpy()
+    return value.shape.dims  # type: ignore[return-value]  # of ints only: `ops_of` has looked at them
 
 
 def picture(value: ir.Value, lanes: int) -> Blocked:
@@ -369,7 +384,8 @@ def stretch(asm: Assembly, threads: int) -> Stretch:
     """What a stretch of nodes becomes; little work is done by one thread."""
     program = asm.program()
     check_room(program.arena_bytes)
-    busy = sum(step.flops for step in asm.steps) > ALONE_BELOW
+    often = [asm.front.count if program.rounds and i < program.rounds.steps else 1 for i in range(len(asm.steps))]
+    busy = sum(step.flops * times for step, times in zip(asm.steps, often, strict=True)) > ALONE_BELOW
     outputs = [(dims(v), _dtype(v)) for v in asm.wanted]
     return Stretch(program, threads if busy else 1, [_dtype(v) for v in asm.given], outputs)
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import Any, NamedTuple
 
 from ...files import atomic_write
+from .helpers import compile_shared
 from .host import host
 
-__all__ = ["Object", "address", "cache_folder", "compiled", "linked", "setting"]
+__all__ = ["Object", "address", "addresses", "cache_folder", "compiled", "linked", "setting"]
 
 FORMAT = b"striate object 2\n"
 DIGEST = 20
@@ -36,11 +38,21 @@ def address(name: str, ir: str) -> int:
     Raises:
         RuntimeError: if LLVM refuses the text, which is a fault of whoever generated it.
     """
-    key = _key(name, ir)
+    return addresses([(name, ir)])[0]
+
+
+def addresses(functions: Sequence[tuple[str, str]]) -> list[int]:
+    """Like `address`, of several functions, which are compiled at the same time if the cache does not have them."""
+    folder = cache_folder()
+    keys = [_key(name, ir) for name, ir in functions]
+    absent = [f for f, key in zip(functions, keys, strict=True) if key not in _symbols and not _is_stored(folder, key)]
+    if len(absent) > 1 and _is_writable(folder):
+        compile_shared(absent, compiled)
     with _lock:
-        if key not in _symbols:
-            _symbols[key] = _link(compiled(name, ir))
-        return _symbols[key]
+        for (name, ir), key in zip(functions, keys, strict=True):
+            if key not in _symbols:
+                _symbols[key] = _link(compiled(name, ir))
+        return [_symbols[key] for key in keys]
 
 
 class Object(NamedTuple):
@@ -54,10 +66,11 @@ class Object(NamedTuple):
 def compiled(name: str, ir: str) -> Object:
     """The machine code of function `name` of a module given as text: from the cache, or made and put there."""
     key = _key(name, ir)
-    code = _stored(key)
-    if code is None:
-        code = _compile(ir)
-        _store(key, code)
+    with _lock:
+        code = _stored(key)
+        if code is None:
+            code = _compile(ir)
+            _store(key, code)
     return Object(key, name, code)
 
 
@@ -136,6 +149,20 @@ def _compile(ir: str) -> bytes:
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(module, builder)
     return bytes(machine.emit_object(module))
+
+
+def _is_writable(folder: Path | None) -> bool:
+    if folder is None:
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _is_stored(folder: Path | None, key: str) -> bool:
+    return folder is not None and (folder / key[:2] / key).is_file()
 
 
 def _stored(key: str) -> bytes | None:

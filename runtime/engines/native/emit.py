@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Union
 
 __all__ = ["BOOL", "BYTE", "DOUBLE", "FLOAT", "INT", "INT32", "POINTER", "Function", "Type", "Value", "vector"]
@@ -28,11 +29,11 @@ class Type:
     nbytes: int
     lanes: int = 0
 
-    @property
+    @cached_property
     def scalar(self) -> Type:
-        return Type(self.name, self.nbytes)
+        return Type(self.name, self.nbytes) if self.lanes else self
 
-    @property
+    @cached_property
     def floating(self) -> bool:
         return self.name in ("float", "double", "half")
 
@@ -41,8 +42,12 @@ class Type:
         """In bytes, as it lies in memory."""
         return self.nbytes * (self.lanes or 1)
 
-    def __str__(self) -> str:
+    @cached_property
+    def text(self) -> str:
         return f"<{self.lanes} x {self.name}>" if self.lanes else self.name
+
+    def __str__(self) -> str:
+        return self.text
 
 
 FLOAT, DOUBLE = Type("float", 4), Type("double", 8)
@@ -52,14 +57,15 @@ _SUFFIX = {"float": "f32", "double": "f64", "i64": "i64", "i32": "i32", "i8": "i
 Operand = Union["Value", int, float]
 
 
+@cache
 def vector(of: Type, lanes: int) -> Type:
     """`lanes` scalars side by side; of 1 lane, the scalar itself."""
     return of.scalar if lanes == 1 else Type(of.name, of.nbytes, lanes)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Value:
-    """An operand of known type; arithmetic on it emits an instruction into its function."""
+    """An operand of known type; arithmetic on it emits an instruction into its function. It never changes."""
 
     function: Function
     type: Type
@@ -174,8 +180,9 @@ class Function:
         self._lines.append(f"  {text}")
 
     def emit(self, type: Type, text: str) -> Value:
-        name = self.fresh("v")
-        self.line(f"{name} = {text}")
+        self._count += 1  # the hottest lines of all: `fresh` and `line`, written out
+        name = f"%v{self._count}"
+        self._lines.append(f"  {name} = {text}")
         return Value(self, type, name)
 
     def fresh(self, stem: str) -> str:
@@ -244,10 +251,10 @@ class Function:
 
     def load(self, type: Type, pointer: Value, align: int | None = None) -> Value:
         """`align` in bytes; by default that of one scalar."""
-        return self.emit(type, f"load {type}, ptr {pointer.text}, align {align or type.nbytes}")
+        return self.emit(type, f"load {type.text}, ptr {pointer.text}, align {align or type.nbytes}")
 
     def store(self, value: Value, pointer: Value, align: int | None = None) -> None:
-        self.line(f"store {value.type} {value.text}, ptr {pointer.text}, align {align or value.type.nbytes}")
+        self.line(f"store {value.type.text} {value.text}, ptr {pointer.text}, align {align or value.type.nbytes}")
 
     def load_lanes(self, type: Type, pointer: Value, mask: Value) -> Value:
         """A vector of which only the lanes where `mask` holds are read; the others are 0."""
@@ -292,7 +299,7 @@ class Function:
             a = self.splat(a, other.type.lanes)
         if a.type.floating and name in ("add", "sub", "mul", "div"):
             name = f"f{name} {self.fast}"
-        return self.emit(a.type, f"{name} {a.type} {a.text}, {other.text}")
+        return self.emit(a.type, f"{name} {a.type.text} {a.text}, {other.text}")
 
     def negative(self, a: Value) -> Value:
         return self.emit(a.type, f"fneg {a.type} {a.text}") if a.type.floating else self.value(0, a.type) - a
@@ -312,9 +319,10 @@ class Function:
         """An intrinsic such as `llvm.fma`, overloaded by the type of its first argument, which its result has too."""
         kind = args[0].type
         full = f"{name}.{f'v{kind.lanes}' if kind.lanes else ''}{_SUFFIX[kind.name]}"
-        self._intrinsic(full, str(kind), ", ".join(str(a.type) for a in args))
-        given = ", ".join(f"{a.type} {a.text}" for a in args)
-        return self.emit(kind, f"call {kind} @{full}({given})")
+        if full not in self.declared:
+            self._intrinsic(full, kind.text, ", ".join([a.type.text for a in args]))
+        given = ", ".join([f"{a.type.text} {a.text}" for a in args])
+        return self.emit(kind, f"call {kind.text} @{full}({given})")
 
     def fma(self, a: Value, b: Value, c: Value) -> Value:
         """a·b + c, rounded once."""

@@ -6,12 +6,17 @@ worth the way in and out stays as it is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import onnx_ir as ir
 
 from ...ops.registry import Operator
 from ...plan import DIRECT, OPERATOR
-from .assembly import Assembly, Op, stretch
+from .arena import Front
+from .assembly import Assembly, Op, dims, stretch
 from .operators import PATTERNS, ops_of
+from .parts import Part, cut
 from .settings import Settings
 
 __all__ = ["DOMAIN", "lower"]
@@ -53,19 +58,17 @@ def _stretches(graph: ir.Graph, settings: Settings) -> list[Nodes]:
     return [found for found in stretches if found]
 
 
-def _wanted(inside: Nodes) -> list[ir.Value]:
+def _wanted(inside: Mapping[ir.Node, object]) -> list[ir.Value]:
     """The values of a stretch that somebody outside of it reads."""
     return [v for n in inside for v in n.outputs if v.is_graph_output() or any(u.node not in inside for u in v.uses())]
 
 
 def _replace(graph: ir.Graph, found: Nodes, wanted: list[ir.Value], settings: Settings) -> None:
     nodes = list(found)
-    ops = _merged(found, set(wanted))
-    for op in ops:
-        op.settle(settings)
-    computed = {op.output for op in ops}
-    given = list(dict.fromkeys(v for op in ops for v in op.inputs if v not in computed))
-    made = stretch(Assembly(ops, given, wanted), settings.threads)
+    asm, part = _assembled(graph, found, wanted, settings)
+    given, made = asm.given, stretch(asm, settings.threads)
+    if part is not None:
+        part.forget()
     label = f"native {nodes[0].name or nodes[0].op_type} … {nodes[-1].name or nodes[-1].op_type}"
     operator = Operator(DOMAIN, "Stretch", 1, made.__call__)
     node = ir.node("Stretch", given, domain=DOMAIN, num_outputs=len(wanted), name=label)
@@ -77,6 +80,43 @@ def _replace(graph: ir.Graph, found: Nodes, wanted: list[ir.Value], settings: Se
         new.name, new.type, new.shape = name, old.type, old.shape
         old.replace_all_uses_with(new, replace_graph_outputs=True)
     graph.remove(list(reversed(nodes)), safe=True)
+
+
+def _assembled(
+    graph: ir.Graph, found: Nodes, wanted: list[ir.Value], settings: Settings
+) -> tuple[Assembly, Part | None]:
+    """The ops of a stretch, settled; the first of them compute parts of the batch, if that is better."""
+    nodes = list(found)
+    ops = _settled(_merged(found, set(wanted)), settings)
+    where = cut(nodes, ops)
+    if where is None:
+        return Assembly(ops, _given(ops), wanted), None
+    part = Part(graph, nodes[: where.nodes], where.images)
+    read = _wanted(dict.fromkeys(nodes[: where.nodes], ()))
+    front = _merged(_alone(part.nodes), {part.values[v] for v in read})
+    back = _merged(_alone(nodes[where.nodes :]), set(wanted))
+    of = {small: whole for whole, small in part.values.items()}
+    first = [of[v] for v in _given(front)]
+    given = list(dict.fromkeys([*first, *(v for v in _given(back) if v not in read)]))
+    settled = [*_settled(front, replace(settings, threads=1)), *_settled(back, settings)]
+    parts = Front(len(front), dims(read[0])[0] // where.images, {part.values[v]: v for v in (*first, *read)})
+    return Assembly(settled, given, wanted, parts, settings.threads), part
+
+
+def _alone(nodes: Sequence[ir.Node]) -> Nodes:
+    return {node: ops_of(node) for node in nodes}
+
+
+def _settled(ops: list[Op], settings: Settings) -> list[Op]:
+    for op in ops:
+        op.settle(settings)
+    return ops
+
+
+def _given(ops: Sequence[Op]) -> list[ir.Value]:
+    """What some ops read that none of them computes."""
+    made = {op.output for op in ops}
+    return list(dict.fromkeys(v for op in ops for v in op.inputs if v not in made))
 
 
 def _merged(nodes: Nodes, wanted: set[ir.Value]) -> list[Op]:

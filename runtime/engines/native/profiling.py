@@ -35,10 +35,18 @@ define void @trace(ptr %params, ptr %slots, i64 %task) {{
   %own = load ptr, ptr %p1
   %p2 = getelementptr i8, ptr %params, i64 16
   %log = load ptr, ptr %p2
+  %p3 = getelementptr i8, ptr %params, i64 24
+  %number = load i64, ptr %p3
+  %p4 = getelementptr i8, ptr %params, i64 32
+  %tasks = load i64, ptr %p4
+  %pr = getelementptr i64, ptr %slots, i64 %number
+  %round = load i64, ptr %pr
   %begin = call i64 @llvm.{_CLOCK}()
   call void %kernel(ptr %own, ptr %slots, i64 %task)
   %end = call i64 @llvm.{_CLOCK}()
-  %at = mul i64 %task, 16
+  %before = mul i64 %round, %tasks
+  %nth = add i64 %before, %task
+  %at = mul i64 %nth, 16
   %first = getelementptr i8, ptr %log, i64 %at
   store i64 %begin, ptr %first
   %second = getelementptr i8, ptr %first, i64 8
@@ -55,8 +63,6 @@ define i64 @now() {{
   ret i64 %t
 }}
 """
-ROW = 3
-"""Words of a program's table for each step: kernel, parameters, tasks."""
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,16 @@ class StepTimes:
     """One step of one run.
 
     Attributes:
-        begin, end: of each task, in readings of the clock.
+        begin, end: of each task, in readings of the clock; of a step that is walked in rounds, round after round.
         threads: that of each task.
+        rounds: how often the step is walked.
     """
 
     step: Step
     begin: np.ndarray
     end: np.ndarray
     threads: np.ndarray
+    rounds: int = 1
 
 
 class Traced:
@@ -113,25 +121,38 @@ class Traced:
 
     def __init__(self, program: Program) -> None:
         self.program = copy(program)
-        rows = program.code[1:].reshape(-1, ROW)
-        tasks = rows[:, 2]
-        self._log = np.zeros((int(tasks.sum()), 2), np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(tasks)])
+        rounds, count = program.rounds, len(program.bound)
+        looped = 0 if rounds is None else rounds.steps
+        self._rounds = [1 if rounds is None or i >= looped else rounds.parts for i in range(count)]
+        tasks = np.array([step.tasks for step in program.bound], np.int64)
+        self._log = np.zeros((int(tasks @ np.array(self._rounds, np.int64)), 2), np.int64)
+        self._starts = np.concatenate([[0], np.cumsum(tasks * self._rounds)])
         logs = self._log.ctypes.data + 16 * self._starts[:-1]
-        self._tables = np.column_stack([rows[:, 0], rows[:, 1], logs]).astype(np.int64)
-        at = self._tables.ctypes.data + 8 * ROW * np.arange(len(rows))
-        trace = np.full(len(rows), compiler.address("trace", _TRACE), np.int64)
-        code = np.concatenate([[len(rows)], np.column_stack([trace, at, tasks]).ravel()]).astype(np.int64)
-        self.program.code, self.program._code_at = code, code.ctypes.data
+        numbers = [
+            (0, 0) if often == 1 or rounds is None else (rounds.number, step.tasks)
+            for often, step in zip(self._rounds, program.bound, strict=True)
+        ]
+        rows = [(step.kernel, step.table.ctypes.data) for step in program.bound]
+        self._tables = np.column_stack([rows, logs, numbers]).astype(np.int64)
+        at = self._tables.ctypes.data + self._tables.strides[0] * np.arange(count)
+        trace = compiler.address("trace", _TRACE)
+        self.program.walk([(trace, where, many) for where, many in zip(at.tolist(), tasks.tolist(), strict=True)])
 
     def times(self, threads: int) -> list[StepTimes]:
         """Of the last run, which was allowed so many threads."""
         count = min(threads, host().cores) if self.program.parallel else 1
         pieces = [self._log[a:b].copy() for a, b in pairwise(self._starts)]
         return [
-            StepTimes(step, log[:, 0], log[:, 1], _owners(step.tasks, count))
-            for step, log in zip(self.program.steps, pieces, strict=True)
+            StepTimes(step, log[:, 0], log[:, 1], self._threads(step.tasks, often, count), often)
+            for step, log, often in zip(self.program.steps, pieces, self._rounds, strict=True)
         ]
+
+    def _threads(self, tasks: int, rounds: int, threads: int) -> np.ndarray:
+        """Which thread does which task of a step, round after round."""
+        teams = 1 if rounds == 1 or self.program.rounds is None else self.program.rounds.teams
+        if teams == 1:
+            return np.tile(_owners(tasks, threads), rounds)
+        return np.repeat(_owners(teams, threads)[_owners(rounds, teams)], tasks)
 
 
 def _owners(tasks: int, threads: int) -> np.ndarray:

@@ -8,7 +8,10 @@ array that each run has of its own: that is all that two runs of one program at 
 from __future__ import annotations
 
 import ctypes
+import mmap
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -19,11 +22,14 @@ from ...memory import check_room
 from . import compiler
 from .emit import Function
 from .objects import readable, through_ctypes
+from .rounds import Rounds, Row, Walk
 from .team import team
 
 __all__ = ["Bound", "Kernel", "Program", "Step", "aligned"]
 
 ALIGNMENT = 64
+HUGE_PAGE = 2 << 20
+"""Weights are passed over in every run: looking up thousands of small pages takes a twentieth of the time."""
 NO_SLOT = -1
 """As the value of a pointer field: a null pointer."""
 
@@ -103,6 +109,7 @@ class Program:
         slots: how many there are; those that are neither constant nor placed are set by the caller.
         outside: these, in the order in which `call` is given arrays for them.
         bound: the steps with their machine code.
+        rounds: how the first steps are walked, if they compute parts of a batch.
     """
 
     steps: Sequence[Step]
@@ -112,18 +119,26 @@ class Program:
     slots: int
     outside: Sequence[int] = ()
     bound: Sequence[Bound] = ()
+    rounds: Rounds | None = None
     _free: list[_Instance] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if not self.bound:
-            kernels = {step.kernel for step in self.steps}
-            at = {kernel: compiler.address(kernel.name, kernel.ir) for kernel in kernels}
+            kernels = list(dict.fromkeys(step.kernel for step in self.steps))
+            found = compiler.addresses([(kernel.name, kernel.ir) for kernel in kernels])
+            at = dict(zip(kernels, found, strict=True))
             self.bound = [Bound(at[step.kernel], step.table(), step.tasks) for step in self.steps]
-        rows = [(b.kernel, b.table.ctypes.data, b.tasks) for b in self.bound]
-        self.code = np.array([len(rows), *chain.from_iterable(rows)], np.int64)
+        self.walk([(b.kernel, b.table.ctypes.data, b.tasks) for b in self.bound])
         self._where = np.array([len(self.outside), *self.outside], np.int64)
-        self._code_at, self._where_at = self.code.ctypes.data, self._where.ctypes.data
-        self.parallel = max((step.tasks for step in self.bound), default=1) > 1
+        self._where_at = self._where.ctypes.data
+
+    def walk(self, rows: Sequence[Row]) -> None:
+        """Runs will do what these say, one for each step."""
+        self._walk = Walk(self.rounds, self.slots, rows)
+        rows = self._walk.rows
+        self.code = np.array([len(rows), *chain.from_iterable(rows)], np.int64)
+        self._code_at = self.code.ctypes.data
+        self.parallel = max((tasks for _, _, tasks in rows), default=1) > 1
 
     def run(self, addresses: Mapping[int, int], threads: int) -> None:
         """Runs all steps.
@@ -166,9 +181,21 @@ class Program:
 
 
 def aligned(nbytes: int) -> np.ndarray:
-    """Uninitialised bytes at an address that is a multiple of 64."""
+    """Uninitialised bytes at an address that is a multiple of 64; many of them in huge pages, where there are such."""
+    if sys.platform == "linux" and nbytes >= HUGE_PAGE:
+        with suppress(OSError):  # no such pages, or no memory: of that NumPy complains in its own words
+            return _in_huge_pages(nbytes)
     block = np.empty(nbytes + ALIGNMENT, np.uint8)
     start = -block.ctypes.data % ALIGNMENT
+    return block[start : start + nbytes]
+
+
+def _in_huge_pages(nbytes: int) -> np.ndarray:
+    """Memory of its own, from the beginning of a huge page on; one less than half full would be mostly lost."""
+    memory = mmap.mmap(-1, -(-nbytes // HUGE_PAGE) * HUGE_PAGE + HUGE_PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block = np.frombuffer(memory, np.uint8)
+    start = -block.ctypes.data % HUGE_PAGE
+    memory.madvise(mmap.MADV_HUGEPAGE, start, (nbytes + HUGE_PAGE // 2) // HUGE_PAGE * HUGE_PAGE)
     return block[start : start + nbytes]
 
 

@@ -24,11 +24,12 @@ import numpy as np
 from . import compiler
 from .constants import Constants
 from .program import ALIGNMENT, Bound, Program
+from .rounds import Rounds
 from .stretch import Stretch
 
 __all__ = ["Damaged", "read", "write"]
 
-MAGIC = b"striate stretch 1\n"
+MAGIC = b"striate stretch 2\n"
 DIGEST = 20
 _LENGTHS = struct.Struct("<QQ")
 
@@ -60,6 +61,7 @@ def write(stretch: Stretch, notes: Mapping[str, Any], file: BinaryIO) -> None:
             "arena": program.arena_bytes,
             "slots": program.slots,
             "outside": list(program.outside),
+            "rounds": program.rounds,
             "threads": stretch.threads,
             "inputs": [dtype.str for dtype in stretch.inputs],
             "outputs": [(shape, dtype.str) for shape, dtype in stretch.outputs],
@@ -107,7 +109,8 @@ def read(file: BinaryIO) -> tuple[Stretch, dict[str, Any]]:
     constants = _constants(header["constants"], file)
     steps = _steps(np.frombuffer(tables, "<i8"), [compiler.linked(o) for o in objects])
     places = dict(header["places"])
-    program = Program([], constants, places, header["arena"], header["slots"], header["outside"], steps)
+    rounds = None if header["rounds"] is None else Rounds(*header["rounds"])
+    program = Program([], constants, places, header["arena"], header["slots"], header["outside"], steps, rounds)
     outputs = [(tuple(shape), np.dtype(dtype)) for shape, dtype in header["outputs"]]
     return Stretch(program, header["threads"], [np.dtype(d) for d in header["inputs"]], outputs), header["notes"]
 

@@ -49,6 +49,7 @@ FIELDS = (
         "ahead",
         "ahead_every",
         "ahead_count",
+        "ahead_step",
     ),
     *("x_origin", "x_image", "x_row", "y_origin", "y_image", "y_plane", "y_row"),
     *("residual_origin", "residual_image", "residual_plane", "residual_row"),
@@ -130,7 +131,7 @@ class _Emitter:
         self.taps = self.table + self.own["taps"]
         self.x = f.pointer("x") + (self.number["x_origin"] + self.image * self.number["x_image"] + self.own["x"])
         self.w = f.pointer("weights") + self.own["weights"]
-        turn = self.chunk % self.number["ahead_count"] * self.number["ahead_every"]
+        turn = f.task % self.number["ahead_count"] * self.number["ahead_every"]
         self.ahead = f.variable(self.w.type, self.w + (self.number["ahead"] + turn))
         self.y = self._plane("y")
         self.residual = self._plane("residual") if spec.epilogue.residual else None
@@ -194,6 +195,9 @@ class _Emitter:
         y = [self._address(self.y, "y", i, j, block) for block in range(blocks)]
         sums = {(p, b): f.variable(self.kind) for p in places for b in range(blocks)}
         self._start(sums, y, tap)
+        others = self._residuals(i, j)
+        for place, block in sums if others else ():
+            f.prefetch(self._place(others, "residual", place, block))
         x = self.x + (i * n["x_row"] + j * spec.column_step)
         offsets = [r * spec.row_step + c * spec.column_step for r, c in places]
         w = f.variable(self.w.type, self.w + tap * n["run"] * (blocks * self.kind.size))
@@ -236,7 +240,7 @@ class _Emitter:
         weights = [self._weight(at, block) for block in range(blocks)]
         w.set(at + blocks * self.kind.size)
         f.prefetch(self.ahead.get(), level=2)
-        self.ahead.set(self.ahead.get() + CACHE_LINE)
+        self.ahead.set(self.ahead.get() + self.number["ahead_step"])
         for index, ((_, block), total) in enumerate(sums.items()):
             if block == 0:
                 spread = f.splat(f.load(FLOAT, x + offsets[index // blocks]), self.spec.lanes)

@@ -18,10 +18,11 @@ __all__ = ["direct_steps", "rows_apart"]
 
 TASK_FLOPS = 400_000
 """Of one task at least, some ten microseconds."""
-MOST_TASKS = 64
-"""Enough for an even division among many threads."""
-CHAIN, SHORT_CHAIN = 256, 80
-"""So many products make a sum of their own; the fewer, the smaller the error, the more there is to add up."""
+MOST_TASKS, FEW_TASKS = 64, 16
+"""Enough for an even division among many threads; among some, where tasks gain from passing whole planes."""
+CHAIN, SHORT_CHAIN = 384, 80
+"""So many products make a sum of their own; the fewer, the smaller the error, the more there is to add up. The first
+gives the error of NumPy's products of matrices."""
 FEW_SUMS, FEW_FLOPS = 8, 4_000_000
 """Of a tile, of an image: up to that, chains are short. There NumPy adds up in many parts too."""
 
@@ -77,7 +78,8 @@ def _step(
         framed=framed(y),
         epilogue=epilogue,
     )
-    chunk_rows, chunk_columns = _chunk(part, problem, height, width, flops)
+    wanted = min(FEW_TASKS if sweeps > 1 else MOST_TASKS, flops // TASK_FLOPS)
+    chunk_rows, chunk_columns = _chunk(part, problem, height, width, wanted)
     row_chunks, column_chunks = -(-height // chunk_rows), -(-width // chunk_columns)
     chunks = row_chunks * column_chunks
     every = _order(problem, part, images, chunks)
@@ -96,7 +98,14 @@ def _step(
         "taps_together": together,
         "chain": max(1, chain // steps.run),
         "run": steps.run,
-        **_ahead(part, steps.taps * steps.run, chunk_rows * chunk_columns, y.lanes),
+        **_ahead(
+            part,
+            numbers=steps.taps * steps.run,
+            together=together * steps.run,
+            positions=chunk_rows * chunk_columns,
+            lanes=y.lanes,
+            turns=every["unit_every"],
+        ),
         "x_origin": start,
         "x_image": source.image,
         "x_row": x_row,
@@ -108,23 +117,29 @@ def _step(
     return Step(kernel(spec), arguments, images * len(part.units) * chunks, flops, label)
 
 
-def _ahead(part: Part, numbers: int, positions: int, lanes: int) -> dict[str, int]:
-    """Which weights of the next unit a task asks for while it multiplies: with each number one line of the cache.
+def _ahead(part: Part, numbers: int, together: int, positions: int, lanes: int, turns: int) -> dict[str, int]:
+    """Which weights a task asks for while it multiplies: those that follow, evenly, a piece with each number.
 
-    Few positions fetch only a part; then the tasks of a unit take turns.
+    `turns` tasks, one after the other, pass over a unit's weights: each asks for a part of the next unit's. A task that
+    is alone passes over `together` numbers at a time, and asks for those after them: fewer wait in the cache.
     """
     tiling = part.tiling
-    unit = 4 * lanes * tiling.blocks * numbers
-    fetched = CACHE_LINE * numbers * max(1, positions // (tiling.rows * tiling.columns))
-    return {"ahead": unit, "ahead_every": fetched, "ahead_count": max(1, -(-unit // fetched))}
+    number = 4 * lanes * tiling.blocks
+    share = -(-number * numbers // turns)
+    passed = numbers * -(-positions // (tiling.rows * tiling.columns))
+    return {
+        "ahead": number * (numbers if turns > 1 else together),
+        "ahead_every": share,
+        "ahead_count": turns,
+        "ahead_step": min(CACHE_LINE, -(-share // passed)),
+    }
 
 
-def _chunk(part: Part, problem: Convolution, height: int, width: int, flops: int) -> tuple[int, int]:
+def _chunk(part: Part, problem: Convolution, height: int, width: int, wanted: int) -> tuple[int, int]:
     """Rows and columns of a task, multiples of a tile's: enough tasks, and what they read of x stays in the cache while
     the units pass."""
     tiling, units = part.tiling, len(part.units)
-    wanted = min(MOST_TASKS, flops // TASK_FLOPS)
-    cached = -(-problem.source.image // (host().l2 // 4)) if units > 1 else 1
+    cached = -(-_read(problem) // (host().l2 // 4)) if units > 1 else 1
     pieces = max(1, wanted // (problem.y.shape[0] * units), cached)
     down = -(-height // tiling.rows)
     if down > 1:
@@ -133,19 +148,31 @@ def _chunk(part: Part, problem: Convolution, height: int, width: int, flops: int
     return height, -(-along // min(pieces, along)) * tiling.columns
 
 
+def _read(problem: Convolution) -> int:
+    """Bytes of an image for which the cache needs room: strides pass over rows. (Where they pass over columns, places
+    in the cache stay empty.)"""
+    rows, down = problem.kernel[0], problem.strides[0]
+    return problem.source.image * min(rows, down) // down
+
+
 def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[str, int]:
-    """Which of unit, image and chunk changes from task to task: what is read again should be in the cache."""
-    units, steps = len(part.units), walk(problem)
+    """Which of unit, image and chunk changes from task to task: the order in which fewest bytes come from afar, where
+    what is too large for the cache is read again. Among equals, the one that reads its weights most evenly."""
+    units, steps, image = len(part.units), walk(problem), _read(problem)
     weights = 4 * problem.lanes * part.tiling.blocks * steps.run * steps.taps * units
-    weights_again = (images * chunks - 1) * weights if weights > host().l2 // 2 else 0
-    x_again = (units - 1) * problem.source.nbytes
-    if x_again < weights_again:
-        order = (("chunk", chunks), ("image", images), ("unit", units))
-    else:
-        order = (("unit", units), ("chunk", chunks), ("image", images))
+
+    def far(nbytes: int, times: int) -> int:
+        return nbytes * (times if nbytes > host().l2 // 2 else 1)
+
+    orders = {
+        ("chunk", "image", "unit"): far(images * image, units) + weights,
+        ("chunk", "unit", "image"): images * far(image, units) + far(weights, images),
+        ("unit", "chunk", "image"): images * image + far(weights, images * chunks),
+    }
+    counts = {"unit": units, "image": images, "chunk": chunks}
     made: dict[str, int] = {}
     every = 1
-    for name, count in order:
-        made |= {f"{name}_every": every, f"{name}_count": count}
-        every *= count
+    for name in min(orders, key=lambda order: orders[order]):
+        made |= {f"{name}_every": every, f"{name}_count": counts[name]}
+        every *= counts[name]
     return made

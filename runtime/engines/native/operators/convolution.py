@@ -53,6 +53,11 @@ class Convolve(Op):
         direct = self.wide() is not None or (self.groups == 1 and dims(self.weights)[1] <= FEW)
         self.tile = 0 if direct else way(self.problem(picture(self.inputs[0], host().lanes)), settings)
 
+    @property
+    def growth(self) -> float:
+        """Winograd's method multiplies transformed weights."""
+        return (self.tile + 2) ** 2 / 9 if self.tile else 1
+
     def reads_plain(self) -> bool:
         """Channels too few to fill a register need not be brought together."""
         return self.groups == 1 and not self.tile and dims(self.weights)[1] < host().lanes
