@@ -13,8 +13,8 @@ from .naming import find
 
 __all__ = [
     "apply", "elu", "exponential", "gelu", "get", "hard_sigmoid", "hard_silu", "is_named", "leaky_relu", "linear",
-    "log_softmax", "mish", "relu", "relu6", "selu", "serialize", "sigmoid", "silu", "softmax", "softplus", "softsign",
-    "tanh",
+    "log_softmax", "mish", "relu", "relu6", "scaled_tanh", "selu", "serialize", "sigmoid", "silu", "softmax",
+    "softplus", "softsign", "tanh",
 ]  # fmt: skip
 
 Activation = Callable[..., ir.Value]
@@ -43,6 +43,11 @@ def sigmoid(g: Builder, x: ir.Value) -> ir.Value:
 def tanh(g: Builder, x: ir.Value) -> ir.Value:
     """tanh(x)"""
     return g.Tanh(x)
+
+
+def scaled_tanh(g: Builder, x: ir.Value) -> ir.Value:
+    """1.7159 · tanh(2x / 3): ±1 at ±1, where it bends most (LeCun 1989; LeCun et al. 1998)"""
+    return g.Mul(g.Tanh(g.Mul(x, 2 / 3)), 1.7159)
 
 
 def softmax(g: Builder, x: ir.Value, axis: int = -1) -> ir.Value:
@@ -111,8 +116,8 @@ def exponential(g: Builder, x: ir.Value) -> ir.Value:
 
 
 _FUNCTIONS: tuple[Activation, ...] = (
-    linear, relu, relu6, sigmoid, tanh, softmax, log_softmax, softplus, softsign, elu, selu, gelu, silu, hard_sigmoid,
-    hard_silu, leaky_relu, mish, exponential,
+    linear, relu, relu6, sigmoid, tanh, scaled_tanh, softmax, log_softmax, softplus, softsign, elu, selu, gelu, silu,
+    hard_sigmoid, hard_silu, leaky_relu, mish, exponential,
 )  # fmt: skip
 _TABLE: dict[str, Activation] = {f.__name__: f for f in _FUNCTIONS}
 _TABLE |= {"swish": silu, "hard_swish": hard_silu}

@@ -1,6 +1,6 @@
 """First values of weights, under Keras's names and with its formulas; float32 NumPy arrays.
 
-Glorot: Glorot & Bengio 2010. He: He et al. 2015. LeCun: LeCun et al. 1998. Orthogonal: Saxe et al. 2014.
+Glorot: Glorot & Bengio 2010. He: He et al. 2015. LeCun: LeCun et al. 1998; LeCun 1989. Orthogonal: Saxe et al. 2014.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = [
     "HeUniform",
     "Identity",
     "Initializer",
+    "Lecun1989Uniform",
     "LecunNormal",
     "LecunUniform",
     "Ones",
@@ -36,6 +37,7 @@ __all__ = [
     "Zeros",
     "get",
     "serialize",
+    "with_fans",
 ]
 
 Array = np.ndarray
@@ -57,12 +59,22 @@ class Initializer:
         """
         own = getattr(self, "seed", None)
         key = random.derive(own) if own is not None else random.derive(get_seed() if seed is None else seed, name)
-        values = self.draw(tuple(int(d) for d in shape), key)
+        try:
+            values = self.draw(tuple(int(d) for d in shape), key)
+        except InvalidInput as error:
+            raise InvalidInput(f"weight {name!r}: {error}" if name else str(error)) from None
         return np.asarray(values, np.float32, order="C")
 
     def draw(self, shape: tuple[int, ...], key: Any) -> Array:
         """The values, drawn from the random stream `key`."""
         raise NotImplementedError
+
+    def per_fan(self, fan_in: Any, fan_out: Any) -> tuple[Initializer, Any]:
+        """How the values depend on how many inputs a unit has and how many units an input: what is drawn, times what.
+
+        Both are numbers or arrays that broadcast to the weight.
+        """
+        return self, 1.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +95,22 @@ class Ones(Initializer):
 
 @dataclass(frozen=True)
 class Constant(Initializer):
-    """All `value`."""
+    """All `value`, a number, or nested lists of them that are repeated where their dimensions are 1 or missing."""
 
-    value: float = 0.0
+    value: Any = 0.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.value, (int, float)):
+            object.__setattr__(self, "value", _numbers(self.value).tolist())
 
     def draw(self, shape: tuple[int, ...], key: Any) -> Array:
-        return np.full(shape, self.value, np.float32)
+        value = np.asarray(self.value, np.float32)
+        try:
+            return np.broadcast_to(value, shape).copy()
+        except ValueError:
+            raise InvalidInput(
+                f"initializer Constant: its value has shape {value.shape}, which does not fit a weight of shape {shape}"
+            ) from None
 
 
 @dataclass(frozen=True)
@@ -152,15 +174,21 @@ class VarianceScaling(Initializer):
             )
 
     def draw(self, shape: tuple[int, ...], key: Any) -> Array:
-        fan_in, fan_out = fans(shape)
-        n = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
-        variance = self.scale / max(1.0, n)
+        return self._of(self.scale / max(1.0, self._fan(*fans(shape)))).draw(shape, key)
+
+    def per_fan(self, fan_in: Any, fan_out: Any) -> tuple[Initializer, Any]:
+        return self._of(1.0), np.sqrt(self.scale / np.maximum(1.0, self._fan(fan_in, fan_out)))
+
+    def _fan(self, fan_in: Any, fan_out: Any) -> Any:
+        return {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+
+    def _of(self, variance: float) -> Initializer:
         if self.distribution == "uniform":
             limit = math.sqrt(3 * variance)
-            return RandomUniform(-limit, limit).draw(shape, key)
+            return RandomUniform(-limit, limit)
         if self.distribution == "untruncated_normal":
-            return RandomNormal(0.0, math.sqrt(variance)).draw(shape, key)
-        return TruncatedNormal(0.0, math.sqrt(variance) / _TRUNCATED_STDDEV).draw(shape, key)
+            return RandomNormal(0.0, math.sqrt(variance))
+        return TruncatedNormal(0.0, math.sqrt(variance) / _TRUNCATED_STDDEV)
 
 
 @dataclass(frozen=True)
@@ -174,7 +202,13 @@ class _Scaled(Initializer):
     DISTRIBUTION = "uniform"
 
     def draw(self, shape: tuple[int, ...], key: Any) -> Array:
-        return VarianceScaling(self.SCALE, self.MODE, self.DISTRIBUTION).draw(shape, key)
+        return self._scaling().draw(shape, key)
+
+    def per_fan(self, fan_in: Any, fan_out: Any) -> tuple[Initializer, Any]:
+        return self._scaling().per_fan(fan_in, fan_out)
+
+    def _scaling(self) -> VarianceScaling:
+        return VarianceScaling(self.SCALE, self.MODE, self.DISTRIBUTION)
 
 
 class GlorotUniform(_Scaled):
@@ -213,6 +247,20 @@ class LecunNormal(LecunUniform):
 
 
 @dataclass(frozen=True)
+class Lecun1989Uniform(Initializer):
+    """Uniform within ±2.4 / fan_in (LeCun 1989, Generalization and network design strategies)."""
+
+    seed: int | None = None
+
+    def draw(self, shape: tuple[int, ...], key: Any) -> Array:
+        limit = 2.4 / max(1, fans(shape)[0])
+        return RandomUniform(-limit, limit).draw(shape, key)
+
+    def per_fan(self, fan_in: Any, fan_out: Any) -> tuple[Initializer, Any]:
+        return RandomUniform(-1.0, 1.0), 2.4 / np.maximum(1.0, fan_in)
+
+
+@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """`gain` times an orthogonal matrix, the Q of a random normal one; dimensions before the last count as one."""
 
@@ -241,6 +289,18 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape, dtype=np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class _WithFans(Initializer):
+    """What `unit` draws for a fan of 1, times a `factor` that broadcasts to the weight."""
+
+    unit: Initializer
+    factor: Any
+    seed: int | None
+
+    def draw(self, shape: tuple[int, ...], key: Any) -> Array:
+        return self.unit.draw(shape, key) * np.asarray(self.factor, np.float32)
+
+
 @dataclass(frozen=True)
 class _Function(Initializer):
     """A user's `function(shape) -> array`."""
@@ -256,7 +316,7 @@ class _Function(Initializer):
 
 _CLASSES = (
     Zeros, Ones, Constant, RandomNormal, RandomUniform, TruncatedNormal, VarianceScaling, GlorotUniform, GlorotNormal,
-    HeUniform, HeNormal, LecunUniform, LecunNormal, Orthogonal, Identity,
+    HeUniform, HeNormal, LecunUniform, LecunNormal, Lecun1989Uniform, Orthogonal, Identity,
 )  # fmt: skip
 _TABLE: dict[str, type[Initializer]] = {snake_case(c.__name__): c for c in _CLASSES}
 _TABLE |= {"uniform": RandomUniform, "normal": RandomNormal}
@@ -290,6 +350,16 @@ def serialize(initializer: Initializer) -> dict[str, Any]:
     return {"class_name": name, "config": asdict(initializer)}  # type: ignore[call-overload]
 
 
+def with_fans(initializer: Initializer, fan_in: Any, fan_out: Any) -> Initializer:
+    """The initializer for a weight whose shape does not tell how many inputs a unit has, and how many units an input.
+
+    Args:
+        fan_in, fan_out: numbers, or arrays that broadcast to the weight.
+    """
+    unit, factor = initializer.per_fan(fan_in, fan_out)
+    return initializer if unit is initializer else _WithFans(unit, factor, getattr(initializer, "seed", None))
+
+
 def fans(shape: Sequence[int]) -> tuple[int, int]:
     """(fan_in, fan_out) of a kernel (*spatial, in, out): how many inputs an output sees, and the reverse."""
     if len(shape) < 2:
@@ -297,6 +367,13 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
         return size, size
     receptive = math.prod(shape[:-2])
     return shape[-2] * receptive, shape[-1] * receptive
+
+
+def _numbers(value: Any) -> Array:
+    try:
+        return np.asarray(value, np.float32)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"initializer Constant: value is {value!r}, expected numbers") from None
 
 
 def _truncated_normal(shape: tuple[int, ...], key: Any) -> Array:

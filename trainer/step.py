@@ -21,6 +21,7 @@ from ..runtime.inference import constant, dims
 from ..runtime.ops import GRAD_DOMAIN
 from ..runtime.passes import cleanup, fold, transposes
 from ..runtime.random import derive
+from .layers.regularization import PER_SAMPLE
 from .losses import Loss
 from .metrics import Metric, fitting
 from .optimizers import Optimizer
@@ -204,13 +205,20 @@ def _dropout_to_training(seed: int) -> Transform:
             assert x is not None
             assert x.dtype is not None
             own = attributes(node).get("seed", seed)
-            drawn = g.Uniform(g.shape_of(x), count, seed=derive(own, "dropout", node.name or ""), dtype=int(x.dtype))
+            shape = _one_per_sample(g, x) if PER_SAMPLE in node.metadata_props else g.shape_of(x)
+            drawn = g.Uniform(shape, count, seed=derive(own, "dropout", node.name or ""), dtype=int(x.dtype))
             mask = g.Cast(g.GreaterOrEqual(drawn, float(ratio)), to=int(x.dtype))
             kept = g.Mul(x, g.Mul(mask, 1.0 / (1.0 - float(ratio))))
             node.outputs[0].replace_all_uses_with(kept, replace_graph_outputs=True)
             step.graph.remove(node, safe=True)
 
     return transform
+
+
+def _one_per_sample(g: Builder, x: ir.Value) -> ir.Value:
+    """The shape [batch, 1, 1, …] of the rank of x."""
+    assert x.shape is not None
+    return g.Concat(g.Slice(g.Shape(x), [0], [1]), [1] * (len(x.shape) - 1), axis=0)
 
 
 def _add_labels(step: StepGraph) -> None:

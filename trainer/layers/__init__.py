@@ -21,8 +21,15 @@ from .convolution import (
     SeparableConv2D,
 )
 from .core import Activation, Dense, Embedding, Input, InputLayer, Rescaling
+from .local import LocallyConnected1D, LocallyConnected2D, UnitBias
 from .merging import Add, Average, Concatenate, Maximum, Minimum, Multiply, Subtract
-from .normalization import BatchNormalization, GroupNormalization, LayerNormalization
+from .normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    LayerScale,
+    LocalResponseNormalization,
+)
 from .parameter import Parameter
 from .pooling import (
     AveragePooling1D,
@@ -34,12 +41,16 @@ from .pooling import (
     GlobalMaxPooling1D,
     GlobalMaxPooling2D,
     GlobalMaxPooling3D,
+    L2Pooling1D,
+    L2Pooling2D,
     MaxPooling1D,
     MaxPooling2D,
     MaxPooling3D,
 )
-from .regularization import Dropout
+from .radial import RBF
+from .regularization import Dropout, StochasticDepth
 from .reshaping import (
+    ChannelShuffle,
     Cropping1D,
     Cropping2D,
     Cropping3D,
@@ -53,6 +64,9 @@ from .reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from .sparse import Conv2DTable
+from .subsampling import Subsampling2D
+from .trees import Decision, TreeEnsemble
 
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
@@ -69,14 +83,16 @@ BUILTIN: dict[str, type[Layer]] = {
         InputLayer, Dense, Embedding, Activation, Rescaling,
         Conv1D, Conv2D, Conv3D, Conv1DTranspose, Conv2DTranspose, Conv3DTranspose,
         DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D,
+        LocallyConnected1D, LocallyConnected2D, UnitBias, Conv2DTable, Subsampling2D, L2Pooling1D, L2Pooling2D,
         MaxPooling1D, MaxPooling2D, MaxPooling3D, AveragePooling1D, AveragePooling2D, AveragePooling3D,
         GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
         GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
-        BatchNormalization, LayerNormalization, GroupNormalization,
+        BatchNormalization, LayerNormalization, GroupNormalization, LocalResponseNormalization, LayerScale,
+        RBF, ChannelShuffle, StochasticDepth,
         Flatten, Reshape, Permute, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D, Cropping1D, Cropping2D, Cropping3D,
         UpSampling1D, UpSampling2D, UpSampling3D,
         Add, Subtract, Multiply, Average, Maximum, Minimum, Concatenate,
-        ReLU, LeakyReLU, PReLU, ELU, Softmax, Dropout,
+        ReLU, LeakyReLU, PReLU, ELU, Softmax, Dropout, TreeEnsemble, Decision,
     )
 }  # fmt: skip
 """Every layer that a configuration can name."""
@@ -106,15 +122,18 @@ def deserialize(config: Mapping[str, Any], custom_objects: Mapping[str, type[Lay
 
 
 __all__ = [
-    "BUILTIN", "ELU", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D", "AveragePooling3D",
-    "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Call", "Concatenate", "Conv1D", "Conv1DTranspose",
-    "Conv2D", "Conv2DTranspose", "Conv3D", "Conv3DTranspose", "Cropping1D", "Cropping2D", "Cropping3D", "Dense",
-    "DepthwiseConv1D", "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
-    "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D",
-    "GlobalMaxPooling3D", "GroupNormalization", "Input", "InputLayer", "Layer", "LayerBuilder", "LayerNormalization",
-    "LeakyReLU", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Maximum",
-    "Minimum", "Multiply", "PReLU", "Parameter", "Permute", "ReLU", "Rescaling", "Reshape", "SeparableConv1D",
-    "SeparableConv2D", "Softmax", "Subtract", "Tensor", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D",
-    "ZeroPadding2D", "ZeroPadding3D", "deserialize",
+    "BUILTIN", "ELU", "RBF", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",
+    "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Call", "ChannelShuffle",
+    "Concatenate", "Conv1D", "Conv1DTranspose", "Conv2D", "Conv2DTable", "Conv2DTranspose", "Conv3D",
+    "Conv3DTranspose", "Cropping1D", "Cropping2D", "Cropping3D", "Decision", "Dense", "DepthwiseConv1D",
+    "DepthwiseConv2D", "Dropout", "Embedding", "Flatten", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D",
+    "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    "GroupNormalization", "Input", "InputLayer", "L2Pooling1D", "L2Pooling2D", "Layer", "LayerBuilder",
+    "LayerNormalization", "LayerScale", "LeakyReLU", "LocalResponseNormalization", "LocallyConnected1D",
+    "LocallyConnected2D", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+    "Maximum", "Minimum", "Multiply", "PReLU", "Parameter", "Permute", "ReLU", "Rescaling", "Reshape",
+    "SeparableConv1D", "SeparableConv2D", "Softmax", "StochasticDepth", "Subsampling2D", "Subtract", "Tensor",
+    "TreeEnsemble", "UnitBias", "UpSampling1D", "UpSampling2D", "UpSampling3D", "ZeroPadding1D", "ZeroPadding2D",
+    "ZeroPadding3D", "deserialize",
 ]  # fmt: skip

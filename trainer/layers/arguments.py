@@ -8,9 +8,21 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
+from .. import activations
 from .base import Layer, LayerBuilder, Shape
 
-__all__ = ["SpatialLayer", "data_format_of", "one_of", "positive", "same_pads", "sizes", "span", "window_pads"]
+__all__ = [
+    "SpatialLayer",
+    "constant_margin",
+    "data_format_of",
+    "number",
+    "one_of",
+    "positive",
+    "same_pads",
+    "sizes",
+    "span",
+    "window_pads",
+]
 
 
 def positive(layer: Layer, name: str, value: Any) -> int:
@@ -22,6 +34,17 @@ def positive(layer: Layer, name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         layer.refuse(f"{name} is {value!r}, expected an integer of at least 1")
     return int(value)
+
+
+def number(layer: Layer, name: str, value: Any) -> float:
+    """`value` as a finite float.
+
+    Raises:
+        InvalidInput: naming the layer, for anything else.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+        layer.refuse(f"{name} is {value!r}, expected a finite number")
+    return float(value)
 
 
 def sizes(layer: Layer, name: str, value: Any, rank: int) -> tuple[int, ...]:
@@ -75,10 +98,21 @@ def window_pads(
     return {"pads": [p[0] for p in pairs] + [p[1] for p in pairs]}
 
 
+def constant_margin(g: LayerBuilder, x: ir.Value, pads: Sequence[int], value: float, axis: int = 2) -> ir.Value:
+    """`x` with `value` around each map, whose dimensions begin at `axis`; `pads` as Conv has them."""
+    if not any(pads):
+        return x
+    rank, whole = len(pads) // 2, len(pads) // 2 + 2
+    margins = [0] * 2 * whole
+    margins[axis : axis + rank], margins[whole + axis : whole + axis + rank] = pads[:rank], pads[rank:]
+    return g.Pad(x, margins, value)
+
+
 class SpatialLayer(Layer):
     """Base of layers over `rank` spatial dimensions: nodes run channels first, whatever the layer's `data_format`."""
 
     rank = 2
+    activation: Any = None
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -121,6 +155,15 @@ class SpatialLayer(Layer):
     def from_channels_first(self, g: LayerBuilder, y: ir.Value) -> ir.Value:
         """The layer's output in its own data format."""
         return g.Transpose(y, perm=[0, *range(2, self.rank + 2), 1]) if self.last else y
+
+    def finish(self, g: LayerBuilder, y: ir.Value) -> ir.Value:
+        """The activation, and the way back to the layer's data format.
+
+        Activations run along the last dimension, as in Keras; the user's own functions see Keras's dimensions.
+        """
+        if activations.is_named(self.activation):
+            return self.from_channels_first(g, activations.apply(self.activation, g, y, 1 if self.last else -1))
+        return activations.apply(self.activation, g, self.from_channels_first(g, y))
 
     def spatial_of(self, x: ir.Value) -> list[int | None]:
         """The spatial sizes of a channels-first value; None where they are open."""

@@ -22,10 +22,11 @@ __all__ = [
     "DepthwiseConv2D",
     "SeparableConv1D",
     "SeparableConv2D",
+    "Windowed",
 ]
 
 
-class _Windowed(SpatialLayer):
+class Windowed(SpatialLayer):
     """What all convolutions share: the window's geometry, the bias, the activation."""
 
     paddings: tuple[str, ...] = ("valid", "same")
@@ -82,17 +83,8 @@ class _Windowed(SpatialLayer):
             **geometry,
         )
 
-    def finish(self, g: LayerBuilder, y: ir.Value) -> ir.Value:
-        """The activation, and the way back to the layer's data format.
 
-        Activations run along the last dimension, as in Keras; the user's own functions see Keras's dimensions.
-        """
-        if activations.is_named(self.activation):
-            return self.from_channels_first(g, activations.apply(self.activation, g, y, 1 if self.last else -1))
-        return activations.apply(self.activation, g, self.from_channels_first(g, y))
-
-
-class _Conv(_Windowed):
+class _Conv(Windowed):
     """activation(kernel * x + bias), `*` being cross-correlation as in all deep learning."""
 
     def __init__(
@@ -177,7 +169,7 @@ class Conv3D(_Conv):
     rank = 3
 
 
-class _ConvTranspose(_Windowed):
+class _ConvTranspose(Windowed):
     """The transpose of a convolution: what its gradient does to its output."""
 
     def __init__(
@@ -289,7 +281,7 @@ class Conv3DTranspose(_ConvTranspose):
     rank = 3
 
 
-class _Depthwise(_Windowed):
+class _Depthwise(Windowed):
     """One convolution per channel, giving `depth_multiplier` outputs each."""
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Batch, layer and group normalization."""
+"""Batch, layer, group and local response normalization, and a learnt scale per channel."""
 
 from __future__ import annotations
 
@@ -11,11 +11,17 @@ import onnx_ir as ir
 
 from ...runtime.inference import set_type, value_type
 from .. import initializers, regularizers
-from .arguments import positive
+from .arguments import SpatialLayer, data_format_of, number, positive
 from .base import Layer, LayerBuilder, Shape
-from .parameter import Parameter
+from .parameter import Layout, Parameter
 
-__all__ = ["BatchNormalization", "GroupNormalization", "LayerNormalization"]
+__all__ = [
+    "BatchNormalization",
+    "GroupNormalization",
+    "LayerNormalization",
+    "LayerScale",
+    "LocalResponseNormalization",
+]
 
 
 class _Normalization(Layer):
@@ -260,3 +266,72 @@ class GroupNormalization(_Normalization):
         )
         set_type(y, *value_type(x))  # ONNX's inference does not look into operators defined by functions
         return y if back is None else g.Transpose(y, perm=back)
+
+
+class LocalResponseNormalization(SpatialLayer):
+    """x / (bias + alpha / size · Σ x²)^beta, summed over the `size` channels around (Krizhevsky et al. 2012).
+
+    (batch, height, width, channels) → the same. `alpha` is divided by `size`, as in ONNX and Caffe; the paper's own
+    formula multiplies the sum by alpha itself: give size · alpha for that.
+
+    Args:
+        size: how many channels, an odd number.
+    """
+
+    rank = 2
+
+    def __init__(
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        bias: float = 1.0,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_format=data_format, **kwargs)
+        self.size = positive(self, "size", size)
+        if self.size % 2 == 0:
+            self.refuse(f"size is {size}, expected an odd number: as many channels before as after")
+        self.alpha = number(self, "alpha", alpha)
+        self.beta = number(self, "beta", beta)
+        self.bias = number(self, "bias", bias)
+
+    def emit(self, g: LayerBuilder, *inputs: ir.Value) -> ir.Value:
+        x = self.to_channels_first(g, inputs[0])
+        y = g.LRN(x, size=self.size, alpha=self.alpha, beta=self.beta, bias=self.bias)
+        return self.from_channels_first(g, y)
+
+
+class LayerScale(Layer):
+    """gamma · x with one learnt gamma per channel, at first `init` (Touvron et al. 2021); ends a residual branch.
+
+    (batch, …, channels) → the same; any number of dimensions. Weight: gamma (channels,).
+    """
+
+    def __init__(self, init: float = 1e-6, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.init = number(self, "init", init)
+        self.data_format = data_format_of(self, data_format)
+
+    def check(self, input_shape: Shape) -> None:
+        channels = self._channels(input_shape)
+        if channels is None:
+            self.refuse(f"its input shape is {input_shape}, the number of channels must be known ({self.data_format})")
+        if self.built and self.gamma.size != channels:
+            self.refuse(f"its input shape is {input_shape}, its gamma is for {self.gamma.size} channels")
+
+    def _channels(self, input_shape: Shape) -> int | None:
+        if len(input_shape) < 2:
+            self.refuse(f"its input shape is {input_shape}, expected at least 2 dimensions")
+        return input_shape[-1 if self.data_format == "channels_last" else 1]
+
+    def build(self, input_shape: Any) -> None:
+        channels = self._channels(input_shape)
+        assert channels is not None
+        after = 0 if self.data_format == "channels_last" else len(input_shape) - 2
+        layout = Layout((channels, *(1,) * after), (channels,), (0,))
+        self.gamma = self.add_weight("gamma", (channels,), initializers.Constant(self.init), layout=layout)
+
+    def emit(self, g: LayerBuilder, *inputs: ir.Value) -> ir.Value:
+        return g.Mul(inputs[0], self.gamma)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import onnx_ir as ir
@@ -19,16 +21,20 @@ __all__ = [
     "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
+    "L2Pooling1D",
+    "L2Pooling2D",
     "MaxPooling1D",
     "MaxPooling2D",
     "MaxPooling3D",
+    "Pooling",
 ]
 
 
-class _Pooling(SpatialLayer):
+class Pooling(SpatialLayer):
     """One number per window and channel; windows do not overlap unless `strides` says so."""
 
     op = ""
+    attributes: Mapping[str, Any] = MappingProxyType({})
 
     def __init__(
         self,
@@ -51,16 +57,21 @@ class _Pooling(SpatialLayer):
     def emit(self, g: LayerBuilder, *inputs: ir.Value) -> ir.Value:
         x = self.to_channels_first(g, inputs[0])
         pads = window_pads(self.padding, self.spatial_of(x), self.pool_size, self.strides, (1,) * self.rank)
-        y = g.op(self.op, x, kernel_shape=self.pool_size, strides=self.strides, **pads)
+        y = g.op(self.op, x, kernel_shape=self.pool_size, strides=self.strides, **self.attributes, **pads)
         return self.from_channels_first(g, y)
 
 
-class _MaxPooling(_Pooling):
+class _MaxPooling(Pooling):
     op = "MaxPool"
 
 
-class _AveragePooling(_Pooling):
+class _AveragePooling(Pooling):
     op = "AveragePool"
+
+
+class _L2Pooling(Pooling):
+    op = "LpPool"
+    attributes = MappingProxyType({"p": 2})
 
 
 class MaxPooling1D(_MaxPooling):
@@ -97,6 +108,18 @@ class AveragePooling3D(_AveragePooling):
     """The mean of each window of a volume; padding does not count."""
 
     rank = 3
+
+
+class L2Pooling1D(_L2Pooling):
+    """sqrt(Σ x²) over each window along one dimension; padding counts as 0."""
+
+    rank = 1
+
+
+class L2Pooling2D(_L2Pooling):
+    """sqrt(Σ x²) over each window of an image; padding counts as 0."""
+
+    rank = 2
 
 
 class _GlobalPooling(SpatialLayer):

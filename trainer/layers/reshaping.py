@@ -1,4 +1,4 @@
-"""Layers that move numbers: Flatten, Reshape, Permute, padding, cropping, upsampling."""
+"""Layers that move numbers: Flatten, Reshape, Permute, shuffling, padding, cropping, upsampling."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from .arguments import SpatialLayer, data_format_of, one_of, sizes
+from ...runtime.inference import set_type, value_type
+from .arguments import SpatialLayer, data_format_of, one_of, positive, sizes
 from .base import Layer, LayerBuilder, Shape
 
 __all__ = [
+    "ChannelShuffle",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -102,6 +104,38 @@ class Permute(Layer):
 
     def emit(self, g: LayerBuilder, *inputs: ir.Value) -> ir.Value:
         return g.Transpose(inputs[0], perm=[0, *self.dims])
+
+
+class ChannelShuffle(SpatialLayer):
+    """Deals the channels of `groups` groups out in turn: channel i of group j becomes channel i · groups + j.
+
+    (batch, height, width, channels) → the same (Zhang et al. 2018, ShuffleNet).
+    """
+
+    rank = 2
+
+    def __init__(self, groups: int, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(data_format=data_format, **kwargs)
+        self.groups = positive(self, "groups", groups)
+
+    def check(self, input_shape: Shape) -> None:
+        super().check(input_shape)
+        channels = self.channels(input_shape)
+        if channels % self.groups:
+            self.refuse(
+                f"its input shape is {input_shape}: {channels} channels cannot be divided into {self.groups} groups"
+            )
+
+    def emit(self, g: LayerBuilder, *inputs: ir.Value) -> ir.Value:
+        x = self.to_channels_first(g, inputs[0])
+        dtype, shape = value_type(x)
+        assert shape is not None
+        channels, *space = (d if isinstance(d, int) else 0 for d in shape[1:])
+        split = g.Reshape(x, [0, self.groups, channels // self.groups, *(space if all(space) else [-1])])
+        turned = g.Transpose(split, perm=[0, 2, 1, *range(3, 5 if all(space) else 4)])
+        y = g.Reshape(turned, [0, channels, *space] if all(space) else g.Shape(x))
+        set_type(y, dtype, shape)
+        return self.from_channels_first(g, y)
 
 
 class _Margins(SpatialLayer):
