@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,10 @@ import numpy as np
 from ..runtime.engines.arrays import engine, to_host
 from ..runtime.errors import InvalidInput, NonFiniteLoss
 from ..runtime.executor import Executor
-from ..runtime.random import derive, permutation
+from . import feeds, samples
 from . import losses as losses_
 from . import metrics as metrics_
 from . import optimizers as optimizers_
-from . import samples
 from .callbacks import Callback, CallbackList, History, Progress
 from .losses import Loss
 from .optimizers import Optimizer
@@ -164,19 +164,26 @@ def fit(
     validation_data: Any = None,
     shuffle: bool = True,
     initial_epoch: int = 0,
+    steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
 ) -> History:
     """Trains for `epochs` passes over x and y; see `Model.fit`."""
     training = _compiled(model)
-    xs, ys = samples.pair(model, training.losses, x, y)
     samples.whole_number("batch_size", batch_size, least=1)
     samples.whole_number("epochs", epochs, least=0)
-    if validation_data is None and validation_split:
-        xs, ys, validation_data = samples.split(xs, ys, validation_split)
-    count = len(xs[0])
-    steps = -(-count // batch_size)
+    seed = training.seed if shuffle else None
+    if feeds.is_stream(x):
+        if y is not None or validation_split:
+            raise InvalidInput("x gives batches: its labels come with it (no y), and it cannot be split")
+        feed: feeds.Feed = _stream(training, x, steps_per_epoch, "steps_per_epoch", epochs - initial_epoch)
+    else:
+        xs, ys = samples.pair(model, training.losses, x, y)
+        if validation_data is None and validation_split:
+            xs, ys, validation_data = samples.split(xs, ys, validation_split)
+        feed = feeds.ArrayFeed(xs, ys, batch_size, seed, steps_per_epoch)
     history = History()
     shown = [Progress()] if verbose in ("auto", 1, 2) else []
-    params = {"epochs": epochs, "steps": steps, "samples": count, "verbose": verbose}
+    params = {"epochs": epochs, "steps": feed.steps, "samples": feed.samples, "verbose": verbose}
     every = CallbackList([history, *_callbacks(callbacks), *shown], model, params)
     model.stop_training = False
     logs: dict[str, float] = {}
@@ -184,15 +191,17 @@ def fit(
     try:
         for epoch in range(initial_epoch, epochs):
             every.call("on_epoch_begin", epoch, {})
-            order = permutation(derive(training.seed, "shuffle"), epoch, count) if shuffle else np.arange(count)
-            logs = _train_epoch(training, xs, ys, order, batch_size, every)
+            with closing(feed.epoch(epoch)) as batches:
+                logs = _train_epoch(training, batches, every)
             if validation_data is not None:
-                found = evaluate(model, *samples.unpaired(validation_data), batch_size=batch_size)
+                given = samples.unpaired(validation_data)
+                found = evaluate(model, *given, batch_size=batch_size, steps=validation_steps)
                 logs |= {f"val_{name}": value for name, value in found.items()}
             every.call("on_epoch_end", epoch, logs)
             if model.stop_training:
                 break
     finally:
+        feed.close()
         every.call("on_train_end", logs)
     model.history = history
     return history
@@ -208,47 +217,54 @@ def _callbacks(given: Callback | Sequence[Callback] | None) -> list[Callback]:
     return callbacks
 
 
-def _train_epoch(
-    training: Training, xs: Arrays, ys: Arrays, order: np.ndarray, batch_size: int, every: CallbackList
-) -> dict[str, float]:
-    """One pass over the samples in the given order; returns the epoch's loss and metrics."""
+def _stream(training: Training, x: Any, steps: int | None, name: str, epochs: int = 1) -> feeds.StreamFeed:
+    if steps is not None:
+        samples.whole_number(name, steps, least=1)
+    return feeds.StreamFeed(training.model, training.losses, x, steps, epochs)
+
+
+def _train_epoch(training: Training, batches: feeds.Pairs, every: CallbackList) -> dict[str, float]:
+    """One pass over the batches; returns the epoch's loss and metrics."""
     graph, place = training.graph, training.executor.engine
     state = _state(training.model, place) | training.slots
     totals = _Totals(graph)
     try:
-        for number, start in enumerate(range(0, len(order), batch_size)):
+        for number, (xs, ys) in enumerate(batches):
             every.call("on_train_batch_begin", number, {})
-            picked = order[start : start + batch_size]
-            batch = _named(graph, training.model, [x[picked] for x in xs], [y[picked] for y in ys])
-            totals.add(_run_step(training, state | batch, number, totals.fetch), len(picked))
-            every.call("on_train_batch_end", number, totals.means() | {"size": len(picked)})
+            batch, size = _named(graph, training.model, xs, ys), len(xs[0])
+            totals.add(_run_step(training, state | batch, number, totals.fetch), size)
+            every.call("on_train_batch_end", number, totals.means() | {"size": size})
     finally:
         _write_back(training.model, state, place.on_host)
     return totals.means() | {"learning_rate": float(training.optimizer.rate(max(training.step - 1, 0)))}
 
 
-def _run_step(training: Training, feeds: dict[str, Any], batch: int, fetch: Sequence[str]) -> list[Any]:
+def _run_step(training: Training, values: dict[str, Any], batch: int, fetch: Sequence[str]) -> list[Any]:
     """One training step; the parameters and slots among the feeds are updated in place."""
     rate = np.asarray(training.optimizer.rate(training.step), np.float32)
-    feeds |= {RATE: rate, STEP: np.asarray(training.step, np.int64)}
+    values |= {RATE: rate, STEP: np.asarray(training.step, np.int64)}
     try:
-        results = training.executor.run(feeds, fetch)
+        results = training.executor.run(values, fetch)
     except NonFiniteLoss:
-        raise NonFiniteLoss(_explain(training, feeds, batch)) from None
+        raise NonFiniteLoss(_explain(training, values, batch)) from None
     training.step += 1
     return results
 
 
-def evaluate(model: Model, x: Any, y: Any, *, batch_size: int = 32) -> dict[str, float]:
-    """Loss and metrics over x and y, by name."""
+def evaluate(model: Model, x: Any, y: Any, *, batch_size: int = 32, steps: int | None = None) -> dict[str, float]:
+    """Loss and metrics over x and y, by name; over so many steps of them where a number is given."""
     training = _compiled(model)
-    xs, ys = samples.pair(model, training.losses, x, y)
+    samples.whole_number("batch_size", batch_size, least=1)
+    if feeds.is_stream(x) and y is None:
+        feed: feeds.Feed = _stream(training, x, steps, "steps")
+    else:
+        feed = feeds.ArrayFeed(*samples.pair(model, training.losses, x, y), batch_size, None, steps)
     graph, executor = training.evaluation
     state = _state(model, executor.engine)
     totals = _Totals(graph)
-    for batch in _batches(len(xs[0]), batch_size):
-        feeds = state | _named(graph, model, [x[batch] for x in xs], [y[batch] for y in ys])
-        totals.add(executor.run(feeds, totals.fetch), len(xs[0][batch]))
+    with closing(feed), closing(feed.epoch(0)) as batches:
+        for xs, ys in batches:
+            totals.add(executor.run(state | _named(graph, model, xs, ys), totals.fetch), len(xs[0]))
     return totals.means()
 
 
@@ -322,10 +338,10 @@ def _compiled(model: Model) -> Training:
     return model.training
 
 
-def _explain(training: Training, feeds: Mapping[str, Any], batch: int) -> str:
+def _explain(training: Training, given: Mapping[str, Any], batch: int) -> str:
     """Runs the forward part once more with every value exposed, and names the first that is not finite."""
     where = f"the loss is not finite at step {training.step} (batch {batch})"
-    for name, array in feeds.items():
+    for name, array in given.items():
         host = to_host(array)
         if host.dtype.kind == "f" and not np.isfinite(host).all():
             return f"{where}: {_kind(training, name)} {name!r} already holds NaN or infinity; {_ADVICE}"
@@ -340,7 +356,7 @@ def _explain(training: Training, feeds: Mapping[str, Any], batch: int) -> str:
     graph.outputs[:] = values
     producers = {v.name: v.producer() for v in values}
     names = [str(v.name) for v in values]
-    for name, array in zip(names, Executor(model, training.device, optimize=False).run(feeds, names), strict=True):
+    for name, array in zip(names, Executor(model, training.device, optimize=False).run(given, names), strict=True):
         if not np.isfinite(to_host(array)).all():
             made = producers[name]
             by = f"from node {made.name!r} ({made.op_type})" if made is not None else ""

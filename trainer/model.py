@@ -342,17 +342,22 @@ class Model:
         shuffle: bool = True,
         *,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
     ) -> History:
         """Trains for `epochs` passes over x and y; returns loss and metrics of each epoch.
 
         Args:
             x: an array [samples, …]; for several inputs a list of them, or a dict by input name; or a `data.Dataset`,
-                and no y.
+                and no y; or what gives batches (x, y): `data.Batches`, an iterable that begins anew in each epoch, or a
+                generator.
             y: labels, likewise.
             verbose: 0: silent; else one line per epoch.
             validation_split: share of the samples, taken from the end, that is not trained on but measured on.
-            validation_data: (x, y) or a `data.Dataset` to measure on after each epoch.
+            validation_data: (x, y), a `data.Dataset` or batches to measure on after each epoch.
             initial_epoch: where to continue counting.
+            steps_per_epoch: batches of an epoch; default: one pass. Batches go on from epoch to epoch then.
+            validation_steps: batches to measure on; default: all.
 
         Raises:
             InvalidInput: if x or y do not fit the model, naming the input.
@@ -372,6 +377,8 @@ class Model:
             validation_data=validation_data,
             shuffle=shuffle,
             initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
         )
 
     def evaluate(
@@ -381,9 +388,10 @@ class Model:
         batch_size: int = 32,
         verbose: int | str = "auto",
         *,
+        steps: int | None = None,
         return_dict: bool = False,
     ) -> Any:
-        """Loss and metrics on x and y.
+        """Loss and metrics on x and y, or on batches of both; on so many `steps` if a number is given.
 
         `verbose` is there for Keras's callers: nothing is printed.
 
@@ -392,7 +400,7 @@ class Model:
         """
         from . import loop
 
-        found = loop.evaluate(self, x, y, batch_size=batch_size)
+        found = loop.evaluate(self, x, y, batch_size=batch_size, steps=steps)
         values = list(found.values())
         return found if return_dict else values if len(values) > 1 else values[0]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..runtime.errors import InvalidInput
+from . import feeds
 from .data import Dataset
 from .losses import CategoricalCrossentropy, Loss
 
@@ -35,15 +36,17 @@ def pair(model: Model, losses: Sequence[Loss], x: Any, y: Any) -> tuple[Arrays, 
 
 
 def unpaired(data: Any) -> tuple[Any, Any]:
-    """x and y of validation data: a pair, or a `Dataset`.
+    """x and y of validation data: a pair, a `Dataset`, or batches (and no y).
 
     Raises:
         InvalidInput: for anything else.
     """
     if isinstance(data, Dataset):
         return data.x, data.y
+    if feeds.is_stream(data):
+        return data, None
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise InvalidInput(f"validation_data is a {type(data).__name__}; expected a pair (x, y) or a Dataset")
+        raise InvalidInput(f"validation_data is a {type(data).__name__}; expected a pair (x, y), a Dataset or batches")
     return data[0], data[1]
 
 

@@ -218,12 +218,18 @@ def _png(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
+def _tiff(mode: str) -> bytes:
+    file = io.BytesIO()
+    Image.new(mode, (4, 4)).save(file, "TIFF")
+    return file.getvalue()
+
+
 IMAGES = idx_bytes(np.zeros((3, 4, 4), np.uint8))
 LABELS = idx_bytes(np.zeros(3, np.uint8))
 X, Y = np.zeros((3, 4, 4), np.float32), np.zeros(3, np.int64)
 
 BAD: dict[str, tuple[Callable[[Path], str], str]] = {
-    "nothing there": (lambda folder: str(folder / "nope"), "neither 'digits' nor a file"),
+    "nothing there": (lambda folder: str(folder / "nope"), "nor a file or folder that exists"),
     "wrong suffix": (_file("a.txt", b"hello"), "expected an .npz file"),
     "empty folder": (_folder(), "there are no pictures"),
     "npz is text": (_file("a.npz", b"hello"), "cannot be read as an .npz"),
@@ -268,9 +274,15 @@ BAD: dict[str, tuple[Callable[[Path], str], str]] = {
         _folder(cat__a_png=_png(4, 4)[:40], dog__b_png=_png(4, 4)),
         "a.png: cannot be read as a picture",
     ),
-    "picture is text": (_folder(cat__a_png=b"hello"), "a.png: cannot be read as a picture"),
+    "picture is text": (_folder(cat__a_png=b"hello", dog__b_png=_png(4, 4)), "a.png: cannot be read as a picture"),
     "picture sizes differ": (_folder(cat__a_png=_png(4, 4), dog__b_png=_png(5, 4)), "4×5 pixels, but"),
-    "picture too large": (_folder(cat__a_png=_png(8193, 8193)), "8193×8193 pixels"),
+    "picture of another mode": (
+        _folder(cat__a_png=_png(4, 4), dog__b_png=_tiff("LAB")),
+        "b.png: is a picture of mode LAB",
+    ),
+    "one class": (_folder(cat__a_png=_png(4, 4)), "one class only, 'cat'"),
+    "class without pictures": (_folder(cat__a_png=_png(4, 4), dog__notes=b""), "dog: there are no pictures in it"),
+    "picture too large": (_folder(cat__a_png=_png(8193, 8193), dog__b_png=_png(4, 4)), "8193×8193 pixels"),
 }
 
 
@@ -329,6 +341,8 @@ def test_a_data_set_knows_its_part_and_its_shapes_before(tmp_path: Path, mnist: 
     for i, size in enumerate(((50, 40), (50, 40), (20, 30))):
         (tmp_path / "pictures" / "a").mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(tmp_path / "pictures" / "a" / f"{i}.png")
+    (tmp_path / "pictures" / "b").mkdir()
+    Image.fromarray(np.zeros((50, 40, 3), np.uint8)).save(tmp_path / "pictures" / "b" / "0.png")
     found = load(tmp_path / "pictures", 32, 1, "test")
     assert found.part is None
     assert found.shapes == ((50, 40, 3), (20, 30, 3))

@@ -357,7 +357,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "part of a batch": (lambda: small().fit(X, Y, batch_size=1.5), "batch_size is 1.5"),
     "one-hot labels": (lambda: small().fit(X, np.eye(2)[Y]), "look one-hot"),
     "class numbers": (lambda: small(loss="categorical_crossentropy").fit(X, Y), "look like class numbers"),
-    "generator": (lambda: small().fit((x for x in X), Y), "found a generator where arrays were expected"),
+    "generator": (lambda: small().fit((x for x in X), Y), "its labels come with it"),
     "names": (lambda: small().fit({"nobody": X}, Y), r"given for \['nobody'\]; expected them for"),
     "validation data": (lambda: small().fit(X, Y, verbose=0, validation_data=X), "validation_data is a ndarray"),
     "no callback": (lambda: small().fit(X, Y, callbacks=[3]), "3 is no Callback"),

@@ -21,11 +21,12 @@ class Dataset:
 
     Args:
         x: the examples, `(N, …)`; images are float32 `(N, height, width, channels)` with values in [0, 1].
-        y: the labels, `(N,)`; kept as int64 numbers of classes.
+        y: the labels, `(N,)`, or `(N, …)` where each place of an example has one; kept as int64 numbers of classes.
         classes: the names of the classes.
         name: what messages call this data.
         part: `train` or `test`, where the source has such a part and this is it.
         shapes: the shapes that examples had before they were brought to one size and number of channels.
+        lines: where each example is in a file of lines, `(N,)`, or None.
 
     Raises:
         InvalidInput: if there is no example, the lengths differ, or a label is not the number of a class.
@@ -37,6 +38,7 @@ class Dataset:
     name: str = "data"
     part: str | None = None
     shapes: tuple[tuple[int, ...], ...] = ()
+    lines: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -57,11 +59,21 @@ class Dataset:
 
     def counts(self) -> np.ndarray:
         """How many examples each class has, `(classes,)` int64."""
-        return np.bincount(self.y, minlength=len(self.classes))
+        return np.bincount(self.y.ravel(), minlength=len(self.classes))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return tuple(self.x.shape[1:])
+
+    def relabelled(self, table: np.ndarray, classes: Sequence[str]) -> Dataset:
+        """With class i called `table[i]`."""
+        return replace(self, y=np.asarray(table)[self.y], classes=tuple(classes))
 
     def select(self, indices: np.ndarray | Sequence[int] | slice, name: str | None = None) -> Dataset:
         """The examples at `indices`, in that order."""
-        return replace(self, x=self.x[indices], y=self.y[indices], name=name or self.name)
+        lines = None if self.lines is None else self.lines[indices]
+        return replace(self, x=self.x[indices], y=self.y[indices], name=name or self.name, lines=lines)
 
     def shuffled(self, seed: int = 0) -> Dataset:
         """All examples in an order made from the seed."""
@@ -96,31 +108,30 @@ class Dataset:
         """
         sizes = _sizes(fractions, len(self), self.name)
         order = permutation(derive(seed, "data/split"), 0, len(self))
-        if stratify:
+        if stratify and self.y.ndim == 1:
             order = order[np.argsort(self.y[order], kind="stable")]
         parts: list[np.ndarray] = []
         for size in reversed(sizes):
             spread = np.floor((np.arange(size) + 0.5) * (len(order) / size)).astype(np.int64)
-            picked = spread if stratify else np.arange(size)
+            picked = spread if stratify and self.y.ndim == 1 else np.arange(size)
             parts.append(np.sort(order[picked]))
             order = np.delete(order, picked)
         return tuple(self.select(part) for part in reversed(parts))
 
 
 def checked_labels(y: np.ndarray, classes: int, name: str) -> np.ndarray:
-    """Labels as int64 `(N,)`, each from 0 to classes - 1.
+    """Labels as int64 `(N,)` or `(N, …)`, each from 0 to classes - 1.
 
     Raises:
         InvalidInput: if they are not; the message names the first that does not fit.
     """
     y = np.asarray(y)
-    if y.dtype.kind not in "iu" or y.ndim != 1:
-        raise InvalidInput(
-            f"{name}: labels are {y.dtype}{list(y.shape)}; expected a vector of integers, one per example"
-        )
-    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if y.dtype.kind not in "iu" or y.ndim == 0:
+        raise InvalidInput(f"{name}: labels are {y.dtype}{list(y.shape)}; expected integers, one per example")
+    wrong = np.argwhere((y < 0) | (y >= classes))
     if wrong.size:
-        raise InvalidInput(f"{name}: label {y[wrong[0]]} of example {wrong[0]}; expected 0 to {classes - 1}")
+        where = tuple(wrong[0].tolist())
+        raise InvalidInput(f"{name}: label {y[where]} of example {where[0]}; expected 0 to {classes - 1}")
     return y.astype(np.int64)
 
 
@@ -134,11 +145,16 @@ def number_names(y: np.ndarray, name: str) -> tuple[str, ...]:
     return tuple(str(i) for i in range(largest + 1))
 
 
-def _sizes(fractions: Sequence[float], total: int, name: str) -> list[int]:
+def checked_fractions(fractions: Sequence[float], name: str) -> None:
+    """Raises InvalidInput unless these are positive numbers that add up to 1."""
     if not fractions or any(not 0 < f <= 1 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
         raise InvalidInput(
             f"{name}: fractions {list(fractions)} do not fit; expected positive numbers that add up to 1"
         )
+
+
+def _sizes(fractions: Sequence[float], total: int, name: str) -> list[int]:
+    checked_fractions(fractions, name)
     ends = np.rint(np.cumsum(fractions) * total).astype(np.int64)
     sizes = np.diff(ends, prepend=0).tolist()
     if 0 in sizes:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -17,13 +17,18 @@ from .images import check_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["load_folder", "read_image"]
+__all__ = ["SUFFIXES", "decoded", "load_folder", "read_image"]
 
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp"))
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 PARTS = {"train": ("train", "training"), "test": ("test", "testing")}
 MAX_PIXELS = 1 << 26
 """A picture of more pixels than this (8192×8192) is refused before it is decoded."""
+
+MODES = frozenset(
+    ("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "F", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr")
+)
+"""The modes of pillow that stand for grey or colours without doubt."""
 
 _GREY = frozenset(("1", "L", "LA", "I", "I;16", "I;16L", "I;16B", "F"))
 _WIDE = {"I;16": 65535.0, "I;16L": 65535.0, "I;16B": 65535.0, "I": 65535.0, "F": 1.0}
@@ -52,7 +57,9 @@ def load_folder(
         raise InvalidInput(f"{folder}: there is no folder {part!r} in it; there are: {', '.join(roots)}")
     classes = sorted({p.name for root in wanted for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")})
     files = [(path, label) for root in wanted for label, c in enumerate(classes) for path in _pictures(root / c)]
-    if not files:
+    if files:
+        _check_classes(folder, wanted, classes, {label for _, label in files})
+    else:
         kinds = " ".join(sorted(SUFFIXES))
         raise InvalidInput(f"{folder}: there are no pictures; expected one subfolder per class with files of {kinds}")
     if size is None or channels is None:
@@ -61,7 +68,7 @@ def load_folder(
     x = np.empty((len(files), *size, channels), np.float32)
     shapes: dict[tuple[int, ...], None] = {}
     for i, (path, _) in enumerate(files):
-        x[i], shape = _read(path, size, channels)
+        x[i], shape = decoded(path, str(path), size, channels)
         shapes[shape] = None
     y = np.asarray([label for _, label in files], np.int64)
     return Dataset(x, y, tuple(classes), folder.name + (f" ({part})" if part else ""), part, tuple(shapes))
@@ -75,12 +82,14 @@ def read_image(path: Path, size: tuple[int, int] | None = None, channels: int | 
         LimitExceeded: if it has too many pixels.
         MissingDependency: if pillow is not installed.
     """
-    return _read(path, size, channels)[0]
+    return decoded(path, str(path), size, channels)[0]
 
 
-def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> tuple[np.ndarray, tuple[int, int, int]]:
-    """The picture, and the shape it has in the file."""
-    with _opened(path) as image:
+def decoded(
+    file: Path | BinaryIO, name: str, size: tuple[int, int] | None, channels: int | None
+) -> tuple[np.ndarray, tuple[int, int, int]]:
+    """The picture in a file as `read_image` gives it, and the shape it has there; `name` is what errors call it."""
+    with _opened(file, name) as image:
         from PIL import Image, ImageOps
 
         grey = channels == 1 or (channels is None and image.mode in _GREY)
@@ -96,7 +105,7 @@ def _read(path: Path, size: tuple[int, int] | None, channels: int | None) -> tup
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image]:
+def _opened(file: Path | BinaryIO, name: str) -> Iterator[Image]:
     try:
         from PIL import Image
     except ImportError:
@@ -104,16 +113,34 @@ def _opened(path: Path) -> Iterator[Image]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
+            with Image.open(file, formats=FORMATS) as image:
+                if image.mode not in MODES:
+                    raise InvalidInput(
+                        f"{name}: is a picture of mode {image.mode}; expected grey, RGB or a palette, with or without "
+                        "transparency: convert it"
+                    )
                 if image.width * image.height > MAX_PIXELS:
                     raise Image.DecompressionBombError(f"{image.width}×{image.height} pixels")
                 yield image
     except Image.DecompressionBombError as error:
-        raise LimitExceeded(f"{path}: {error}; at most {MAX_PIXELS:,} pixels are allowed") from None
+        raise LimitExceeded(f"{name}: {error}; at most {MAX_PIXELS:,} pixels are allowed") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if isinstance(error, InvalidInput):
             raise
-        raise InvalidInput(f"{path}: cannot be read as a picture: {error}") from None
+        raise InvalidInput(f"{name}: cannot be read as a picture: {error}") from None
+
+
+def _check_classes(folder: Path, wanted: list[Path], classes: list[str], found: set[int]) -> None:
+    """Refuses a single class, and a folder of a class without pictures."""
+    if len(classes) == 1:
+        raise InvalidInput(
+            f"{folder}: there is one class only, {classes[0]!r}; expected two or more subfolders with pictures"
+        )
+    for label, name in enumerate(classes):
+        empty = next((root / name for root in wanted if (root / name).is_dir() and not _pictures(root / name)), None)
+        if empty is not None:
+            rest = "" if label in found else f"; without it class {name!r} has none"
+            raise InvalidInput(f"{empty}: there are no pictures in it{rest}: remove the folder or fill it")
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -129,7 +156,7 @@ def _common(
     first: tuple[int, int] | None = None
     all_grey = True
     for path, _ in files:
-        with _opened(path) as image:
+        with _opened(path, str(path)) as image:
             found = (image.height, image.width)
             all_grey = all_grey and image.mode in _GREY
         first = first or found

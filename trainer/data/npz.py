@@ -82,7 +82,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
             for member in members:
                 name = member.filename.removesuffix(".npy")
                 with archive.open(member) as file:
-                    arrays[name] = _read_array(file, member.file_size, f"{path}: {name}")
+                    arrays[name] = read_array(file, member.file_size, f"{path}: {name}")
             return arrays
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise InvalidInput(f"{path}: cannot be read as an .npz file: {error}") from None
@@ -97,12 +97,12 @@ def read_npy(path: Path) -> np.ndarray:
     """
     try:
         with open(path, "rb") as file:
-            return _read_array(file, path.stat().st_size, str(path))
+            return read_array(file, path.stat().st_size, str(path))
     except OSError as error:
         raise InvalidInput(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _read_array(file: IO[bytes], available: int, name: str) -> np.ndarray:
+def read_array(file: IO[bytes], available: int, name: str) -> np.ndarray:
     """Holds the header against the bytes there are before any memory is asked for."""
     try:
         version = np.lib.format.read_magic(file)
