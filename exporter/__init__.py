@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from .card import card, write_card
 from .export import Exportable, export, exported
 from .verify import Report, Row, verify
 
-__all__ = ["Exportable", "Report", "Row", "export", "exported", "verify"]
+__all__ = ["Exportable", "Report", "Row", "card", "export", "exported", "verify", "write_card"]

@@ -29,6 +29,9 @@ MAX_SINGLE_FILE = (1 << 31) - (1 << 24)
 
 BATCH = "batch"
 
+MAX_SAID = 2000
+"""Longer facts, such as a vocabulary, are in the metadata alone and not in the description too."""
+
 
 @runtime_checkable
 class Exportable(Protocol):
@@ -135,7 +138,8 @@ def _describe(made: ir.Model, source: Exportable | ir.Model, metadata: Mapping[s
     name = getattr(source, "name", None)
     if isinstance(name, str) and name:
         made.graph.name = name
-    summary = ", ".join(f"{k} {made.metadata_props[k]}" for k in map(str, facts))
+    said = {k: made.metadata_props[k] for k in map(str, facts)}
+    summary = ", ".join(f"{k} {text}" for k, text in said.items() if len(text) <= MAX_SAID)
     text = f"{made.graph.name or 'Model'}, written by Striate {made.producer_version}."
     made.doc_string = made.doc_string or (f"{text} Training: {summary}." if summary else text)
 
