@@ -103,15 +103,19 @@ def _text(number: float | None, unit: float, form: str) -> str:
 
 def table(results: Sequence[Result]) -> list[str]:
     """Lines that are a table on a terminal and in Markdown."""
-    rows = [cells(result) for result in results]
-    widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
+    return aligned(HEADINGS, [cells(result) for result in results])
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table whose columns are as wide as their widest cell; all but the first to the right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
 
     def line(texts: Sequence[str]) -> str:
         padded = (t.rjust(w) if i else t.ljust(w) for i, (t, w) in enumerate(zip(texts, widths, strict=True)))
         return f"| {' | '.join(padded)} |"
 
     rule = "|".join("-" * (w + 2) if i == 0 else "-" * (w + 1) + ":" for i, w in enumerate(widths))
-    return [line(HEADINGS), f"|{rule}|", *map(line, rows)]
+    return [line(headings), f"|{rule}|", *map(line, rows)]
 
 
 def page(results: Sequence[Result]) -> str:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ..runtime.errors import InvalidInput
 from ..trainer import Model
 
-__all__ = ["get", "names", "register"]
+__all__ = ["describe", "get", "names", "register"]
 
 Maker = Callable[..., Model]
 M = TypeVar("M", bound=Maker)
@@ -33,6 +33,15 @@ def names() -> list[str]:
     return sorted(_TABLE)
 
 
+def describe(name: str) -> str:
+    """What an architecture's maker says of it: source, layers, parameters, arguments.
+
+    Raises:
+        InvalidInput: for an unknown name.
+    """
+    return _maker(name).__doc__ or ""
+
+
 def get(name: str, **kwargs: Any) -> Model:
     """A new, untrained model.
 
@@ -42,9 +51,14 @@ def get(name: str, **kwargs: Any) -> Model:
     Raises:
         InvalidInput: for an unknown name or arguments that do not fit.
     """
-    if name not in _TABLE:
-        raise InvalidInput(f"model {name!r} is unknown; expected one of: {', '.join(names())}")
+    maker = _maker(name)
     try:
-        return _TABLE[name](**kwargs)
+        return maker(**kwargs)
     except TypeError as error:
         raise InvalidInput(f"model {name!r} does not take these arguments: {error}") from None
+
+
+def _maker(name: str) -> Maker:
+    if name not in _TABLE:
+        raise InvalidInput(f"model {name!r} is unknown; expected one of: {', '.join(names())}")
+    return _TABLE[name]

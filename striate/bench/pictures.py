@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from ..runtime.errors import MissingDependency
-from ..runtime.files import atomic_write
+from ..pictures.style import ACCENT, FAINT, SECOND, new_figure, save
 from .machine import machine
 from .results import Row, milliseconds
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+__all__ = ["bars"]
 
-__all__ = ["bars", "new_figure", "save"]
-
-COLOURS = {"native": "#1f5fa8", "arrays": "#7fb2e5", "onnxruntime": "#d9730d", "script": "#5a8f3c"}
-FAINT = "#555555"
+COLOURS = {"native": ACCENT, "arrays": "#7fb2e5", "onnxruntime": SECOND, "script": "#5a8f3c"}
 
 
 def bars(path: Path, title: str, rows: Sequence[Row]) -> None:
@@ -56,25 +49,3 @@ def bars(path: Path, title: str, rows: Sequence[Row]) -> None:
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     save(figure, path)
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches.
-
-    Raises:
-        MissingDependency: if matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise MissingDependency(
-            "pictures are drawn with matplotlib; install it with pip install 'striate[plot]'"
-        ) from None
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def save(figure: Any, path: Path) -> None:
-    """Writes it as PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    atomic_write(path, buffer.getvalue())

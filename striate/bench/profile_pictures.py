@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..pictures.style import FAINT, new_figure, save
 from ..runtime.profile import NodeTime, Profile
 from .machine import machine
-from .pictures import FAINT, new_figure, save
 from .profile_report import shares
 from .results import milliseconds
 

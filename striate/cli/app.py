@@ -12,7 +12,23 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import StriateError
-from . import bench, check, demo, evaluate, export, profile, run, summary, train
+from . import (
+    bench,
+    boost,
+    cache,
+    check,
+    demo,
+    evaluate,
+    experiment,
+    explain,
+    export,
+    models,
+    plot,
+    profile,
+    run,
+    summary,
+    train,
+)
 from .several import Several
 
 __all__ = ["app", "main"]
@@ -33,6 +49,12 @@ for command in (demo.demo, train.train, evaluate.evaluate, export.export, run.ru
     app.command()(command)
 app.command(cls=Several)(bench.bench)
 app.command()(profile.profile)
+app.command()(boost.boost)
+app.command()(cache.cache)
+app.command()(models.models)
+app.add_typer(experiment.experiment, name="experiment")
+app.add_typer(explain.explain, name="explain")
+app.add_typer(plot.plot, name="plot")
 
 
 def _show_version(wanted: bool) -> None:

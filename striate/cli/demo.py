@@ -49,9 +49,10 @@ def demo(
     import time
 
     from ..exporter import verify
+    from ..pictures.confusion import confusion, predictions
+    from ..pictures.curves import curves
     from ..runtime import InferenceSession
     from ..trainer import data
-    from . import pictures
     from .console import complain, facts, show
     from .training import accuracy, made_folder
 
@@ -70,9 +71,9 @@ def demo(
     report = verify(exported, feeds)
     show(report)
     drawn = {name: out / f"{name}.png" for name in ("curves", "confusion", "predictions")}
-    pictures.curves(drawn["curves"], history.history)
-    pictures.confusion(drawn["confusion"], test.y, scores.argmax(1), test.classes)
-    pictures.predictions(drawn["predictions"], test.x, test.y, scores, test.classes)
+    curves(drawn["curves"], history.history)
+    confusion(drawn["confusion"], test.y, scores.argmax(1), test.classes)
+    predictions(drawn["predictions"], test.x, test.y, scores, test.classes)
     found = {
         "accuracy": f"{accuracy(scores, test.y, str(exported)):.2%} on {len(test)} digits never trained on",
         "largest difference": f"{report.max_abs:.3g} to {report.against}",

@@ -6,17 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
-from .options import Batch, Data, Device
+from .options import Batch, Data, Device, Long
 
 __all__ = ["evaluate"]
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A .striate or .onnx file.")],
+    model: Annotated[str, typer.Argument(help="A .striate or .onnx file, or `pretrained:NAME`.")],
     data: Data = "digits",
     part: Annotated[
         Literal["test", "train", "all"], typer.Option(help="Which part, where the data has parts of its own.")
     ] = "test",
+    long: Long = "cut",
     batch_size: Batch = 256,
     device: Device = "cpu",
 ) -> None:
@@ -26,7 +27,11 @@ def evaluate(
 
         striate evaluate run/lenet5.striate --data digits
 
+        striate evaluate pretrained:lenet5 --data digits
+
         striate evaluate lenet5.onnx --data mnist/ --part test
+
+        striate evaluate text_cnn.onnx --data reviews.csv,text=review,label=stars
     """
     import numpy as np
 
@@ -36,7 +41,7 @@ def evaluate(
     from .training import accuracy
 
     ready = predictor(model, device)
-    dataset = ready.load(data, None if part == "all" else part)
+    dataset = ready.load(data, None if part == "all" else part, long)
     outputs = ready.predict(dataset.x, batch_size)
     dataset = in_model_order(dataset, ready.classes, outputs.shape[-1] if outputs.ndim == 2 else None, ready.name)
     overall = accuracy(outputs, dataset.y, model)

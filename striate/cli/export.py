@@ -22,6 +22,9 @@ def export(
     fold: Annotated[bool, typer.Option(help="Fold batch normalisation into convolutions.")] = True,
     batch: Annotated[int | None, typer.Option(min=1, help="Fix the batch dimension to this. Default: open.")] = None,
     metadata: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to write into the file; repeatable.")] = None,
+    card: Annotated[
+        bool, typer.Option(help="Write a model card beside it: what it is, what it costs, how it was trained.")
+    ] = True,
 ) -> None:
     """Writes a model as an ONNX file that any runtime can read.
 
@@ -32,6 +35,7 @@ def export(
         striate export run/lenet5.striate --out old.onnx --opset 13 --no-fold --batch 1
     """
     from ..exporter import export as write
+    from ..exporter import write_card
     from ..runtime.errors import InvalidInput
     from .console import say
     from .summary import describe
@@ -50,7 +54,8 @@ def export(
         metadata={key: value for key, _, value in pairs},
     )
     describe(path, untrained=untrained)
-    say(f"wrote {path}; next: striate check {path}")
+    cards = f" and {write_card(path).name}" if card else ""
+    say(f"wrote {path}{cards}; next: striate check {path}")
 
 
 def _source_and_target(spec: str, out: Path | None) -> tuple[Model, Path, bool]:

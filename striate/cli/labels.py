@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -12,15 +12,17 @@ from ..runtime.errors import InvalidInput
 from .console import say
 
 if TYPE_CHECKING:
-    from ..trainer.data import Dataset
+    from ..trainer.data import Dataset, Shards
 
 __all__ = ["in_model_order"]
+
+Data = TypeVar("Data", bound="Dataset | Shards")
 
 SHOWN = 8
 """Names that a message lists."""
 
 
-def in_model_order(data: Dataset, classes: Sequence[str], outputs: int | None, name: str) -> Dataset:
+def in_model_order(data: Data, classes: Sequence[str], outputs: int | None, name: str) -> Data:
     """The data with the model's classes, labels numbered as the model's outputs are.
 
     Classes called 0, 1, 2, … are taken for numbers without names. Data of numbers go by number, and one line says so.
@@ -57,7 +59,7 @@ def in_model_order(data: Dataset, classes: Sequence[str], outputs: int | None, n
             f"{data.name}: class {unknown[0]!r} is not among those {name} was trained on ({_listed(ours)})"
         )
     table = np.asarray([numbers[c] for c in data.classes], np.int64)
-    return replace(data, y=table[data.y], classes=ours)
+    return data.relabelled(table, ours)  # type: ignore[return-value]
 
 
 def _are_numbers(classes: Sequence[str]) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..runtime.errors import InvalidInput
 from ..runtime.files import atomic_write
 from ..trainer.callbacks import Callback
 
-__all__ = ["Log"]
+__all__ = ["Log", "columns_of", "read_log"]
 
 
 class Log(Callback):
@@ -29,7 +29,7 @@ class Log(Callback):
 
     def __init__(self, path: Path, first: int, append: bool) -> None:
         self.path = path
-        rows = _read(path) if append and path.exists() else []
+        rows = _rows_before(path) if append and path.exists() else []
         self.rows = [row for row in rows if row["epoch"] < first]
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float]) -> None:
@@ -43,16 +43,33 @@ class Log(Callback):
 
     def history(self) -> dict[str, list[float]]:
         """One number per row by column, NaN where a row has none; the epochs are under `epoch`."""
-        columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        return {name: [row.get(name, math.nan) for row in self.rows] for name in columns}
+        return columns_of(self.rows)
 
 
-def _read(path: Path) -> list[dict[str, float]]:
+def columns_of(rows: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """One number per row by column, NaN where a row has none; the epochs are under `epoch`."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name, math.nan) for row in rows] for name in columns}
+
+
+def _rows_before(path: Path) -> list[dict[str, float]]:
+    try:
+        return read_log(path)
+    except InvalidInput as error:
+        raise InvalidInput(f"{error}; move it away, or choose another folder with --out") from None
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The rows of a `history.csv`, each with its `epoch`.
+
+    Raises:
+        InvalidInput: if the file is no such log.
+    """
     try:
         with open(path, encoding="utf-8", newline="") as file:
             found = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
     except (ValueError, TypeError, AttributeError, csv.Error):
         found = [{}]
     if not all("epoch" in row for row in found):
-        raise InvalidInput(f"{path}: is not the log of a training; move it away, or choose another folder with --out")
+        raise InvalidInput(f"{path}: is not the log of a training")
     return found

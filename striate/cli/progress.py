@@ -14,11 +14,12 @@ PATIENCE = 2.0
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+def progress(label: str, *, stderr: bool = False) -> Iterator[Callable[[int, int], None]]:
     """Gives a function to be called with (done, of how many); the bar goes when the block ends."""
-    if not sys.stdout.isatty():
+    if not (sys.stderr if stderr else sys.stdout).isatty():
         yield lambda done, total: None
         return
+    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     bar = Progress(
@@ -26,6 +27,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
+        console=Console(stderr=stderr),
         transient=True,
     )
     task = bar.add_task(label, total=None)

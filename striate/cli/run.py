@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import Device
+from .options import Device, Long
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +19,15 @@ SHOWN = 8
 
 
 def run(
-    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(help="An .onnx file, or `pretrained:NAME`.")],
     input: Annotated[
-        list[str], typer.Option("--input", "-i", help="`FILE` or `NAME=FILE`: .npy, .npz or a picture; repeatable.")
+        list[str],
+        typer.Option(
+            "--input",
+            "-i",
+            help="`FILE` or `NAME=FILE`: .npy, .npz or a picture; for a model of texts "
+            "also the text itself, or a .txt file with one in each line; repeatable.",
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -37,9 +43,10 @@ def run(
     ] = None,
     save_limit: Annotated[int, typer.Option(min=1, help="MiB that --save-all may write.")] = 4096,
     top: Annotated[int, typer.Option(min=0, help="Show so many of the largest scores of each example.")] = 5,
+    long: Long = "cut",
     device: Device = "cpu",
 ) -> None:
-    """Runs an ONNX file on arrays or pictures.
+    """Runs an ONNX file on arrays, pictures or texts.
 
     Examples:
 
@@ -48,6 +55,8 @@ def run(
         striate run m.onnx --input x=a.npy --input y=b.npy --output out.npz
 
         striate run m.onnx --input x.npy --save-all values
+
+        striate run pretrained:text_cnn --input "who built the old bridge?"
     """
     import numpy as np
 
@@ -63,11 +72,12 @@ def run(
         raise InvalidInput(f"cannot write {output}: expected the name of an .npz or .npy file")
     if save_everything is not None and not save_everything.absolute().parent.is_dir():
         raise InvalidInput(f"cannot write {save_everything}: there is no folder {str(save_everything.parent)!r}")
-    session = InferenceSession(str(onnx_file(model)), providers=providers(device))
+    path = onnx_file(model)
+    session = InferenceSession(str(path), providers=providers(device))
     names = [v.name for v in session.get_outputs()]
     if output is not None and output.suffix == ".npy" and len(names) != 1:
         raise InvalidInput(f"cannot write {output}: {model} has {len(names)} outputs; expected an .npz file for them")
-    feeds = read_inputs(session, input)
+    feeds = read_inputs(session, input, long)
     results = [np.asarray(r) for r in session.run(None, feeds)]
     columns = {"output": "left", "shape": "left", "dtype": "left", "min": "right", "mean": "right", "max": "right"}
     show(
@@ -89,7 +99,7 @@ def run(
         _write(output, dict(zip(names, results, strict=True)))
         say(f"wrote {output}")
     if save_everything is not None:
-        _save_all(Path(model), feeds, save_everything, save_limit)
+        _save_all(path, feeds, save_everything, save_limit)
 
 
 def _save_all(model: Path, feeds: dict[str, np.ndarray], target: Path, limit: int) -> None:

@@ -43,6 +43,14 @@ def summary(
     graph: Annotated[
         bool, typer.Option("--graph", help="Of an architecture or .striate file: its ONNX graph, node by node.")
     ] = False,
+    count: Annotated[
+        bool,
+        typer.Option(
+            "--count",
+            help="Of an architecture or .striate file: neurons, weights with and without sharing, connections, MACs, "
+            "receptive field and stride of each layer.",
+        ),
+    ] = False,
 ) -> None:
     """Shows what is in a model and what it costs: shapes, parameters, multiply-accumulates, memory, receptive fields.
 
@@ -52,6 +60,8 @@ def summary(
 
         striate summary lenet5
 
+        striate summary lenet5_1998 --count
+
         striate summary run/lenet5.striate --graph
 
         striate summary resnet50.onnx --top 10 --sort memory
@@ -59,10 +69,13 @@ def summary(
         striate summary detector.onnx --shape image=1x3x640x640 --json detector.json
     """
     from ..runtime.errors import InvalidInput
-    from .sources import checked_file, load_model
+    from .sources import checked_file, is_pretrained, load_model
 
     shapes = _shapes(shape or ())
-    if model.endswith(".onnx"):
+    is_onnx = model.endswith(".onnx") or is_pretrained(model)
+    if count and (graph or is_onnx):
+        raise InvalidInput(f"{model}: layers are counted of an architecture or .striate file; leave out --count")
+    if is_onnx:
         describe(checked_file(model), nodes=nodes, shapes=shapes, batch=batch, sort=sort, top=top, json_file=json_file)
         return
     wants_graph = shapes or nodes is not None or any(v is not None for v in (batch, sort, top, json_file))
@@ -72,7 +85,10 @@ def summary(
     if graph:
         _describe_graph(made, nodes=nodes, shapes=shapes, batch=batch, sort=sort, top=top, json_file=json_file)
         return
-    made.summary()
+    if count:
+        _count(made)
+    else:
+        made.summary()
     _show_facts("Training", made.training_facts)
 
 
@@ -122,6 +138,17 @@ def describe(
     _show_facts("Metadata", model.metadata_props)
     if json_file is not None:
         _write(json_file, {"model": header, "problem": problem, "metadata": dict(model.metadata_props)}, report)
+
+
+def _count(made: Model) -> None:
+    """The layers as they are counted by hand."""
+    from ..trainer.counting import count
+    from .tables import count_table
+
+    rows = count(made)
+    _list([f"{made.name}", *count_table(rows)])
+    trained = sum(row.trainable for row in rows)
+    _show_facts("Weights", {"trainable": f"{trained:,}", "not trainable": f"{made.count_params() - trained:,}"})
 
 
 def _describe_graph(made: Model, **options: Any) -> None:

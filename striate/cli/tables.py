@@ -18,16 +18,19 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     from ..runtime.cost import NodeCost, Report
+    from ..trainer.counting import LayerCount
 
 __all__ = [
     "bytes_text",
     "costs",
+    "count_table",
     "facts_of",
     "largest",
     "node_table",
     "number",
     "printable",
     "screen_width",
+    "spans",
     "value_table",
 ]
 
@@ -130,10 +133,10 @@ def largest(report: Report) -> Table:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the node table: heading, cell, side, the widest it may be, the screen width from which it shows."""
+    """A column of a table: heading, cell, side, the widest it may be, the screen width from which it shows."""
 
     heading: str
-    cell: Callable[[NodeCost], str]
+    cell: Callable[[Any], str]
     right: bool = False
     limit: int = 30
     screen: int = 0
@@ -147,8 +150,8 @@ COLUMNS = (
     Column("MACs", lambda n: "" if n.macs == 0 else number(n.macs), right=True),
     Column("memory", lambda n: bytes_text(n.bytes_out), right=True),
     Column("reads", lambda n: bytes_text(n.bytes_read), right=True, screen=110),
-    Column("field", lambda n: _sizes(n.field), limit=11),
-    Column("stride", lambda n: _sizes(n.stride), limit=11, screen=110),
+    Column("field", lambda n: spans(n.field), limit=11),
+    Column("stride", lambda n: spans(n.stride), limit=11, screen=110),
     Column("engine", lambda n: n.engine, screen=110),
 )
 PIPE_WIDTH = 120
@@ -159,21 +162,56 @@ NARROWEST = 12
 
 def node_table(nodes: Sequence[NodeCost], total: int) -> list[str]:
     """One line per node, as wide as the screen; names that are too long lose their beginning."""
-    screen = screen_width()
-    columns = [c for c in COLUMNS if screen >= c.screen]
-    table = [[_cut(printable(c.cell(node)), c.limit) for c in columns] for node in nodes]
-    widths = [max((cell_len(row[i]) for row in table), default=0) for i in range(len(columns))]
-    widths = [max(width, len(c.heading)) for width, c in zip(widths, columns, strict=True)]
-    names = ["  " * node.depth + printable(node.name) for node in nodes]
-    room = screen - sum(widths) - 2 * len(columns) - 2
-    first = min(max(map(cell_len, names), default=0), max(room, NARROWEST))
-    first = max(first, len("node"))
-    lines = [_line("node", [c.heading for c in columns], first, widths, columns)]
-    lines.append("  " + "─" * (first + sum(widths) + 2 * len(columns)))
-    lines += [_line(name, row, first, widths, columns) for name, row in zip(names, table, strict=True)]
+    lines = _fitted("node", ["  " * node.depth + printable(node.name) for node in nodes], nodes, COLUMNS)
     if len(nodes) < total:
         lines.append(f"  {len(nodes):,} of {total:,} nodes")
     return ["", *lines, ""]
+
+
+COUNTED = (
+    Column("output", lambda r: _shape(r.output) if r.output else "", limit=14),
+    Column("neurons", lambda r: _counted(r.neurons), right=True),
+    Column("weights", lambda r: _counted(r.weights), right=True),
+    Column("not shared", lambda r: _counted(r.unshared), right=True, screen=100),
+    Column("connections", lambda r: _counted(r.connections), right=True),
+    Column("MACs", lambda r: number(r.macs) if r.macs != 0 else "", right=True, screen=100),
+    Column("field", lambda r: spans(r.field), limit=11),
+    Column("stride", lambda r: spans(r.stride), limit=11, screen=100),
+)
+
+
+def count_table(rows: Sequence[LayerCount]) -> list[str]:
+    """One line per layer as it is counted by hand, and their sums; as wide as the screen."""
+    names = [f"{printable(row.name)} ({row.kind})" for row in rows]
+    lines = _fitted("layer", [*names, "all"], [*rows, _sum(rows)], COUNTED)
+    return ["", *lines[:-1], lines[1], lines[-1], ""]
+
+
+def _sum(rows: Sequence[LayerCount]) -> LayerCount:
+    from ..trainer.counting import LayerCount
+
+    fields = ("neurons", "weights", "trainable", "unshared", "connections", "macs")
+    sums = {name: sum(getattr(row, name) or 0 for row in rows) for name in fields}
+    return LayerCount(name="", kind="", output=(), field=(), stride=(), **sums)
+
+
+def _counted(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}" if value else ""
+
+
+def _fitted(heading: str, names: Sequence[str], rows: Sequence[Any], columns: Sequence[Column]) -> list[str]:
+    """Heading, rule and one line per row, as wide as the screen; names that are too long lose their beginning."""
+    screen = screen_width()
+    columns = [c for c in columns if screen >= c.screen]
+    table = [[_cut(printable(c.cell(row)), c.limit) for c in columns] for row in rows]
+    widths = [max((cell_len(row[i]) for row in table), default=0) for i in range(len(columns))]
+    widths = [max(width, len(c.heading)) for width, c in zip(widths, columns, strict=True)]
+    room = screen - sum(widths) - 2 * len(columns) - 2
+    first = min(max(map(cell_len, names), default=0), max(room, NARROWEST))
+    first = max(first, len(heading))
+    lines = [_line(heading, [c.heading for c in columns], first, widths, columns)]
+    lines.append("  " + "─" * (first + sum(widths) + 2 * len(columns)))
+    return lines + [_line(name, row, first, widths, columns) for name, row in zip(names, table, strict=True)]
 
 
 def _line(name: str, cells: Sequence[str], first: int, widths: Sequence[int], columns: Sequence[Column]) -> str:
@@ -210,7 +248,7 @@ def _shape(shape: Sequence[int | str | None] | None) -> str:
     return "×".join("?" if d is None else str(d) for d in shape) or "scalar"
 
 
-def _sizes(sizes: Sequence[float | None]) -> str:
+def spans(sizes: Sequence[float | None]) -> str:
     """`31×31`; one number if all axes have the same."""
     texts = [NOTHING if s is None else "all" if s == inf else f"{s:g}" for s in sizes]
     return "×".join(texts[:1] if len(set(texts)) == 1 else texts) or NOTHING

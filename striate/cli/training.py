@@ -14,7 +14,7 @@ from ..runtime.errors import InvalidInput, MissingDependency
 if TYPE_CHECKING:
     from ..trainer import Model
     from ..trainer.callbacks import History
-    from ..trainer.data import Dataset
+    from ..trainer.data import Dataset, Shards
 
 __all__ = ["accuracy", "draw_curves", "epochs_before", "file_name", "made_folder", "record_facts", "target_file"]
 
@@ -75,7 +75,7 @@ def epochs_before(model: Model) -> int:
 
 
 def record_facts(
-    model: Model, history: History, train: Dataset, batch_size: int, learning_rate: float, seed: int
+    model: Model, history: History, train: Dataset | Shards, batch_size: int, learning_rate: float, seed: int
 ) -> None:
     """Adds what is known of this training to `model.training_facts`; epochs add up over several runs.
 
@@ -100,10 +100,10 @@ def draw_curves(path: Path, history: Mapping[str, Sequence[float]], first: int =
     """Draws the curves, or says what is missing to do so: a finished training is not lost for a picture."""
     if not history:
         return
-    from . import pictures
+    from ..pictures.curves import curves
     from .console import say
 
     try:
-        pictures.curves(path, history, first)
+        curves(path, history, first)
     except MissingDependency as missing:
         say(f"no {path.name}: {missing}")

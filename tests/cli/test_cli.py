@@ -19,11 +19,14 @@ from striate.trainer import Model
 
 from .conftest import Run
 
-COMMANDS = ("demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile")
+COMMANDS = (
+    "demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile", "boost", "cache", "explain",
+    "models", "plot",
+)  # fmt: skip
 
 
 def test_train_writes_model_log_and_curves(trained: Path) -> None:
-    assert sorted(p.name for p in (trained / "run").iterdir()) == ["curves.png", "history.csv", "lenet5.striate"]
+    assert sorted(p.name for p in (trained / "run").iterdir()) == ["curves.png", "history.csv", "lenet5.striate", "run.toml"]
     heading, row = (trained / "run" / "history.csv").read_text().splitlines()
     assert heading.split(",")[:3] == ["epoch", "loss", "accuracy"]
     assert len(row.split(",")) == len(heading.split(","))
@@ -96,7 +99,8 @@ def test_run(striate: Run, trained: Path, tmp_path: Path) -> None:
         assert "1×10" in done.out
 
 
-def test_check(striate: Run, trained: Path) -> None:
+def test_check(striate: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # what differs is written here
     done = striate("check", trained / "m.onnx")
     assert done.code == 0, done.err
     assert "max |diff|" in done.out

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.cli import pictures
 from striate.cli.log import Log
+from striate.pictures import curves as pictures
 from striate.runtime.errors import InvalidInput
 from striate.trainer import Model, callbacks
 
@@ -67,7 +67,7 @@ def test_interrupt_saves(striate: Run, copied: Path, monkeypatch: pytest.MonkeyP
     model = Model.load(out / "lenet5.striate")
     assert model.training_facts["epochs"] == 1
     assert model.step == 6 + 3
-    assert sorted(p.name for p in out.iterdir()) == ["curves.png", "history.csv", "lenet5.striate"]
+    assert sorted(p.name for p in out.iterdir()) == ["curves.png", "history.csv", "lenet5.striate", "run.toml"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -96,19 +96,73 @@ def test_one_epoch_has_one_tick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert drawn == [[1.0], [3.0, 4.0]]
 
 
-def test_conversion_and_a_single_class_are_said(striate: Run, tmp_path: Path) -> None:
+def test_conversion_is_said_and_a_single_class_refused(striate: Run, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    (tmp_path / "colour" / "only").mkdir(parents=True)
-    for i in range(20):
-        pixels = rng.integers(0, 256, (50, 40, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "colour" / "only" / f"{i}.png")
-    done = striate("train", "lenet5", "--data", tmp_path / "colour", "--epochs", 1, "--out", tmp_path / "run")
-    assert "colour: 50×40×3 → 32×32×1" in done.out
-    assert "all 20 examples are of class 'only'" in done.out
+    for name, count in (("only", 20), ("other", 5)):
+        (tmp_path / "colour" / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = rng.integers(0, 256, (50, 40, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "colour" / name / f"{i}.png")
+    options = ("train", "lenet5", "--data", tmp_path / "colour", "--epochs", 1, "--out")
+    assert "colour: 50×40×3 → 32×32×1" in striate(*options, tmp_path / "run").out
+    shutil.rmtree(tmp_path / "colour" / "other")
+    done = striate(*options, tmp_path / "second")
+    assert done.code == 1
+    assert "one class only, 'only'" in done.err
+    assert not (tmp_path / "second").exists()
 
 
-def test_help_names_the_architectures(striate: Run) -> None:
+def test_the_architectures_are_listed(striate: Run) -> None:
     from striate import models
 
-    said = striate("train", "--help").out
-    assert all(name in said.split("Options")[0].split("Arguments")[1] for name in models.names())
+    assert "striate models" in striate("train", "--help").out
+    said = striate("models").out
+    assert all(name in said for name in models.names())
+    one = striate("models", "lenet5")
+    assert "Gradient-based learning" in one.out
+    assert striate("models", "none").code == 1
+
+
+def test_a_run_is_repeated_from_its_file(striate: Run, trained: Path, tmp_path: Path) -> None:
+    first, again, other = tmp_path / "first", tmp_path / "again", tmp_path / "other"
+    options = ("--epochs", 1, "--batch-size", 50, "--learning-rate", 0.002, "--augment", "flip,rotate=5", "--seed", 4)
+    done = striate("train", "lenet5", "--data", trained / "few.npz", *options, "--out", first)
+    assert done.code == 0, done.err
+    assert striate("train", "--config", first / "run.toml", "--out", again).code == 0
+    assert (first / "lenet5.striate").read_bytes() == (again / "lenet5.striate").read_bytes()
+    assert (first / "run.toml").read_bytes() == (again / "run.toml").read_bytes()
+    assert striate("train", "--config", first / "run.toml", "--seed", 5, "--out", other).code == 0
+    assert (first / "lenet5.striate").read_bytes() != (other / "lenet5.striate").read_bytes()
+    facts = Model.load(other / "lenet5.striate").training_facts
+    expected = f"striate train lenet5 --data {trained / 'few.npz'} --epochs 1 --batch-size 50 --learning-rate 0.002"
+    assert facts["command"].startswith(expected)
+    assert facts["command"].endswith("--augment flip,rotate=5 --seed 5")
+    assert set(facts["versions"]) == {"striate", "numpy", "onnx", "python"}
+
+
+RECIPES = {
+    "no TOML": ("[train", "is not TOML"),
+    "no table": ("epochs = 3", "has no table [train]"),
+    "unknown": ("[train]\nepoch = 3", "train.epoch is no option"),
+    "list": ("[train]\nepochs = [3]", "train.epochs is a list"),
+    "large": ("# " + "x" * 70_000, "is larger than"),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_file_of_options_that_does_not_fit(striate: Run, tmp_path: Path, name: str) -> None:
+    content, text = RECIPES[name]
+    (tmp_path / "run.toml").write_text(content)
+    done = striate("train", "lenet5", "--config", tmp_path / "run.toml", "--out", tmp_path / "out")
+    assert done.code == 1
+    assert text in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_curves_for_tensorboard(striate: Run, trained: Path, tmp_path: Path) -> None:
+    done = striate(
+        "train", "lenet5", "--data", trained / "few.npz", "--epochs", 1, "--out", tmp_path / "run", "--tensorboard",
+        tmp_path / "logs",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert {path.parent.name for path in (tmp_path / "logs").glob("*/events.*")} == {"train", "validation"}
