@@ -13,7 +13,7 @@ __all__ = ["bench"]
 
 
 def bench(
-    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(help="An .onnx file, or `pretrained:NAME`.")],
     against: Annotated[
         Literal["onnxruntime", "nothing"], typer.Option(help="The runtime beside ours.")
     ] = "onnxruntime",

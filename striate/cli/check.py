@@ -20,7 +20,7 @@ __all__ = ["check"]
 
 
 def check(
-    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(help="An .onnx file, or `pretrained:NAME`.")],
     input: Annotated[
         list[str] | None, typer.Option("--input", "-i", help="`FILE` or `NAME=FILE`. Default: random valid inputs.")
     ] = None,

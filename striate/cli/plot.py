@@ -19,8 +19,10 @@ plot = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Trained = Annotated[str, typer.Argument(help="A .striate or .onnx file.")]
-Named = Annotated[str, typer.Argument(help="A .striate or .onnx file, or the name of an architecture.")]
+Trained = Annotated[str, typer.Argument(help="A .striate or .onnx file, or `pretrained:NAME`.")]
+Named = Annotated[
+    str, typer.Argument(help="A .striate or .onnx file, `pretrained:NAME`, or the name of an architecture.")
+]
 Out = Annotated[Path, typer.Option("--out", "-o", help="A .png or .svg file.", metavar="FILE")]
 Layer = Annotated[str | None, typer.Option(help="A convolution, by the name of its layer or node.", metavar="NAME")]
 Image = Annotated[

@@ -13,7 +13,7 @@ __all__ = ["profile"]
 
 
 def profile(
-    model: Annotated[str, typer.Argument(help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(help="An .onnx file, or `pretrained:NAME`.")],
     threads: Annotated[
         int | None, typer.Option(min=1, help="How many compute. Default: one for each core.", metavar="N")
     ] = None,

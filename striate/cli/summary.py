@@ -22,7 +22,9 @@ Key = Literal["macs", "memory", "params"]
 
 
 def summary(
-    model: Annotated[str, typer.Argument(help="An .onnx file, a .striate file, or the name of an architecture.")],
+    model: Annotated[
+        str, typer.Argument(help="An .onnx or .striate file, `pretrained:NAME`, or the name of an architecture.")
+    ],
     nodes: Annotated[
         bool | None, typer.Option(help="List every node of an ONNX file. Default: if it has fewer than 60.")
     ] = None,

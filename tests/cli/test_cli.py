@@ -20,8 +20,8 @@ from striate.trainer import Model
 from .conftest import Run
 
 COMMANDS = (
-    "demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile", "boost", "cache", "explain",
-    "models", "plot",
+    "demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile", "boost", "cache", "explain conv",
+    "models", "plot kernels",
 )  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def test_summary(striate: Run, trained: Path, what: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_examples(striate: Run, command: str) -> None:
-    done = striate(command, "--help")
+    done = striate(*command.split(), "--help")
     assert done.code == 0
     assert f"striate {command}" in done.out.split("Examples:")[1]
 
