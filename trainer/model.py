@@ -282,6 +282,9 @@ class Model:
     def to_ir(self) -> ir.Model:
         """The inference graph as a model of its own, with copies of the current weights (IR version 10, opset 21)."""
         graph = self.graph().clone()
+        for value in (*graph.inputs, *graph.initializers.values(), *(v for n in graph for v in n.outputs)):
+            if isinstance(value.type, ir.TensorType):
+                value.type = ir.TensorType(value.type.dtype)  # clones share types, which can be changed
         for parameter in self.parameters:
             if parameter.name in graph.initializers:
                 tensor = ir.tensor(parameter.value.copy(), name=parameter.name)

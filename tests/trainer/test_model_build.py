@@ -319,3 +319,12 @@ def test_a_deep_model() -> None:
     for _ in range(1200):
         y = L.Activation("linear")(y)
     assert len(Model(x, y).calls) == 1200
+
+
+def test_what_to_ir_gives_is_the_callers_own() -> None:
+    model = Sequential([Input((3,)), layers.Dense(2)])
+    copy = model.to_ir()
+    for value in (*copy.graph.inputs, *copy.graph.outputs, *copy.graph.initializers.values()):
+        value.dtype = ir.DataType.DOUBLE
+    own = model.graph()
+    assert {v.dtype for v in (*own.inputs, *own.outputs, *own.initializers.values())} == {ir.DataType.FLOAT}
