@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..trainer import Sequential, layers
 from .registry import register
 
@@ -41,8 +43,8 @@ def levi_hassner(
         num_classes: 8 ages or 2 genders.
         input_shape: height, width, channels of the crop.
     """
-    pooled = {"pool_size": 3, "strides": 2, "padding": "same"}
-    begin = {"activation": "relu", "kernel_initializer": "he_normal"}
+    pooled: dict[str, Any] = {"pool_size": 3, "strides": 2, "padding": "same"}
+    begin: dict[str, Any] = {"activation": "relu", "kernel_initializer": "he_normal"}
     return Sequential(
         [
             layers.Rescaling(2.0, -1.0, input_shape=input_shape),

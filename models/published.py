@@ -13,7 +13,7 @@ class Published(NamedTuple):
     Attributes:
         trainable: how many numbers training changes.
         fixed: how many it does not: running statistics, and weights that the paper sets by hand.
-        source: who counts so; empty where nobody does, and the numbers are the sum of the table of layers.
+        source: who counts so; empty where nobody does, and the numbers are the sum of the layers.
     """
 
     trainable: int
@@ -22,7 +22,7 @@ class Published(NamedTuple):
 
 
 PUBLISHED: dict[str, Published] = {
-    "alexnet": Published(60_965_224, source="Caffe's bvlc_reference_caffenet; the paper: 60 million"),
+    "alexnet": Published(60_965_224, source="Caffe's bvlc_alexnet; the paper: 60 million"),
     "cnn_xgboost": Published(1_435_706),
     "convnext_tiny": Published(28_589_128, source="torchvision; the paper: 29 million"),
     "cs231n_convnet": Published(6_440),

@@ -20,7 +20,7 @@ BUILD = "import setuptools.build_meta as backend; backend.build_wheel('wheel')"
 def _sources(folder: str) -> set[str]:
     """Files of a package folder that belong into the wheel."""
     found = (
-        p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.suffix != ".md"
+        p for p in (ROOT / folder).rglob("*") if p.is_file() and "__pycache__" not in p.parts and p.name != "README.md"
     )
     return {p.relative_to(ROOT).as_posix() for p in found}
 
@@ -71,8 +71,9 @@ def test_the_wheel_works_by_itself(wheel: Path, tmp_path: Path) -> None:
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
         "import striate, striate.runtime, striate.trainer, striate.exporter, striate.models\n"
         "for name in ('', '.runtime', '.trainer', '.exporter', '.models'):\n"
-        "    print(sys.modules['striate' + name].__file__)"
+        "    print(sys.modules['striate' + name].__file__)\n"
+        "print(striate.models.pretrained('lenet5'))"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert all(Path(line).is_relative_to(tmp_path) for line in result.stdout.split())
+    assert all(Path(line).is_relative_to(tmp_path) and Path(line).is_file() for line in result.stdout.split())

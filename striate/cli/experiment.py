@@ -117,7 +117,7 @@ def _train(work: Any, name: str, title: str, seeds: int, epochs: int, out: Path)
 
 def _files(out: Path, name: str) -> tuple[Path, Path]:
     """Where table and picture go; what cannot be written or drawn is said before the work."""
-    from ..bench.pictures import new_figure
+    from ..pictures.style import new_figure
     from .training import made_folder
     from .writing import writable
 
