@@ -152,8 +152,10 @@ def measured(name: str, folder: Path, rng: np.random.Generator) -> Result:
 def with_logits(file: Path) -> bytes:
     """The file's model with one more output: what its last softmax gets, which tells more than what it makes."""
     model = onnx.load(file)
-    (output,) = model.graph.output
-    (last,) = (node for node in model.graph.node if output.name in node.output)
+    makers = {name: node for node in model.graph.node for name in node.output}
+    last = makers[model.graph.output[0].name]
+    if last.op_type == "Transpose":
+        last = makers[last.input[0]]
     if last.op_type == "Softmax":
         model.graph.output.append(onnx.helper.make_empty_tensor_value_info(last.input[0]))
     return model.SerializeToString()
@@ -178,7 +180,7 @@ def page(results: Sequence[Result]) -> str:
         "",
         "Who counts so:",
         "",
-        *(f"- `{r.name}`: {PUBLISHED[r.name].source or 'nobody; the sum of the table of layers'}" for r in results),
+        *(f"- `{r.name}`: {PUBLISHED[r.name].source or 'nobody; the sum of its layers'}" for r in results),
         "",
     ]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..trainer import Sequential, layers
+from ..trainer import Sequential, initializers, layers
 from .registry import register
 
 __all__ = ["levi_hassner"]
@@ -34,17 +34,17 @@ def levi_hassner(
     2015. Connections are a unit's inputs plus its bias, times the units.
 
     As in the paper: half of the dense units are dropped while training; local response normalisation over five channels
-    with alpha 1e-4 and beta 0.75, after the first two poolings only, though the lecture's slide has it after all three.
-    The last pooling window of a row may reach past the edge, as in Caffe; there it sees what is inside. Different:
-    pixels in [0, 1] are brought to [-1, 1] in place of subtracting a mean face, and weights begin as He et al. (2015)
-    propose rather than with a standard deviation of 0.01.
+    with alpha 1e-4 and beta 0.75, after the first two poolings only, though the lecture's slide has it after all three;
+    weights begin normal with a standard deviation of 0.01. The last pooling window of a row may reach past the edge, as
+    in Caffe; there it sees what is inside. Different: pixels in [0, 1] are brought to [-1, 1] in place of subtracting a
+    mean face.
 
     Args:
         num_classes: 8 ages or 2 genders.
         input_shape: height, width, channels of the crop.
     """
     pooled: dict[str, Any] = {"pool_size": 3, "strides": 2, "padding": "same"}
-    begin: dict[str, Any] = {"activation": "relu", "kernel_initializer": "he_normal"}
+    begin: dict[str, Any] = {"activation": "relu", "kernel_initializer": initializers.RandomNormal(0.0, 0.01)}
     return Sequential(
         [
             layers.Rescaling(2.0, -1.0, input_shape=input_shape),
@@ -61,7 +61,7 @@ def levi_hassner(
             layers.Dropout(0.5),
             layers.Dense(512, **begin),
             layers.Dropout(0.5),
-            layers.Dense(num_classes, activation="softmax"),
+            layers.Dense(num_classes, **begin | {"activation": "softmax"}),
         ],
         name=name,
     )

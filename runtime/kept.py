@@ -11,10 +11,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import stat
+import sys
+import weakref
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +32,10 @@ from .session_options import SessionOptions
 
 __all__ = ["Face", "Kinds", "Shelf", "kinds", "shelf"]
 
-FORMAT = "striate plans 1"
+FORMAT = "striate plans 2"
 OPTION = "striate.plan_cache"
 LARGEST = 256 << 20
-"""Bytes of a model whose plans are kept; packed weights are as large again."""
+"""Bytes of a model whose plans are kept, and of the weights of such a plan."""
 ROOM = 2 << 30
 """Bytes of all plans together."""
 PLANS = 8
@@ -72,13 +76,15 @@ class Shelf:
     """The plans of one model under given options."""
 
     def __init__(self, folder: Path, source: str | None, state: Any) -> None:
-        self._folder = folder
+        self._folder, self._left = folder, PLANS
         self._source, self._state = source, state
+        self._file: int | None = None
 
     def face(self) -> Face | None:
         """What was kept with the first plan."""
         try:
-            return Face.of(json.loads((self._folder / _FACE).read_bytes()))
+            digest, _, text = (self._folder / _FACE).read_bytes().partition(b"\n")
+            return Face.of(json.loads(text)) if digest == _hashed(text) else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -90,34 +96,55 @@ class Shelf:
         try:
             with path.open("rb") as file:
                 stretch, notes = stored.read(file)
+        except (OSError, stored.Damaged, MemoryError):
+            return None
+        with suppress(OSError):  # where one may only read, nobody will look for the oldest either
             os.utime(path)
             os.utime(self._folder)
-        except (OSError, stored.Damaged):
-            return None
         return Whole(stretch, notes["inputs"], notes["outputs"])
 
     def keep(self, face: Face, kinds: Kinds, whole: Whole) -> None:
-        """Adds the plan that was made for such inputs; a cache that cannot be written to costs only time."""
+        """Adds the plan that was made for such inputs; a cache that cannot be written to costs only time.
+
+        No more than a model may have: where shapes change all the time, each would be written over the one before.
+        """
         from .engines.native import stored
 
-        if not self._unchanged():
+        if not self._left or not self._unchanged() or whole.call.program.constant_bytes > LARGEST:
             return
+        self._left -= 1
         notes = {"inputs": list(whole.inputs), "outputs": dict(whole.outputs)}
         path = self._folder / _name(kinds)
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
             atomic_write(path, lambda file: stored.write(whole.call, notes, file), durable=False)
-            atomic_write(self._folder / _FACE, json.dumps(face.as_dict()).encode(), durable=False)
+            text = json.dumps(face.as_dict()).encode()
+            atomic_write(self._folder / _FACE, _hashed(text) + b"\n" + text, durable=False)
             _thin(self._folder)
 
-    def check(self) -> None:
-        """Before the model's file is read after all.
+    def hold(self) -> None:
+        """Keeps the model's file readable for as long as this lives, whoever deletes it or puts another in its place.
+
+        Not on Windows, where that would forbid them to.
+        """
+        if self._source is not None and hasattr(os, "pread"):
+            with suppress(OSError):
+                self._file = os.open(self._source, os.O_RDONLY)
+                weakref.finalize(self, os.close, self._file)
+
+    def source(self) -> str | bytes:
+        """What the model is read from after all: the file's absolute path, or its content.
 
         Raises:
             InvalidModel: it is not the file any more that this session was made of.
         """
-        if not self._unchanged():
-            raise InvalidModel(f"{self._source!r} was changed after the session was made of it; make a new session")
+        if self._source is not None and self._unchanged():
+            return self._source
+        if self._file is not None and self._state is not None and _state(self._file) == self._state:
+            return os.pread(self._file, os.fstat(self._file).st_size, 0)
+        raise InvalidModel(
+            f"{self._source!r} was changed or removed after the session was made of it; make a new session"
+        )
 
     def _unchanged(self) -> bool:
         return self._source is None or _state(self._source) == self._state
@@ -140,16 +167,15 @@ def shelf(source: str | bytes | os.PathLike[str], options: SessionOptions, engin
     cached = compiler.cache_folder()
     if wanted != "1" or cached is None or options._initializers or options.optimized_model_filepath:
         return None
-    if not engine["threads"] or not available():
+    if not engine["threads"] or not available() or not _code():
         return None
-    path = None if isinstance(source, bytes) else os.path.abspath(source)
     try:
+        path = None if isinstance(source, bytes) else os.path.abspath(source)
         state = None if path is None else _state(path)
-        size = len(source) if isinstance(source, bytes) else os.stat(path or "").st_size
-        if size > LARGEST:
+        if (len(source) if isinstance(source, bytes) else _size(source)) > LARGEST:
             return None
         digest = _digest(source)
-    except (OSError, ValueError):
+    except (OSError, TypeError, ValueError):
         return None  # the reader will say what is wrong
     parts = (
         FORMAT, compiler.setting().decode(), _code(), dict(engine), int(options.graph_optimization_level),
@@ -167,10 +193,16 @@ def _digest(source: Any) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _state(path: str) -> tuple[int, ...] | None:
-    """What changes if a file does."""
+def _size(path: str | os.PathLike[str]) -> int:
+    """Bytes of a file; infinitely many of what is none, such as a pipe, which cannot be read twice."""
+    found = os.stat(path)
+    return found.st_size if stat.S_ISREG(found.st_mode) else sys.maxsize
+
+
+def _state(file: str | int) -> tuple[int, ...] | None:
+    """What changes if a file does; of a path, or of a file that is open."""
     try:
-        found = os.stat(path)
+        found = os.stat(file)
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
@@ -180,24 +212,37 @@ def _name(kinds: Kinds) -> str:
     return hashlib.sha256(repr(kinds).encode()).hexdigest()[:40] + _SUFFIX
 
 
+def _hashed(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
 @cache
 def _code() -> str:
-    """Tells one state of the runtime's source from another."""
+    """Tells one state of the runtime's source from another; empty where there are no such files, as in an archive."""
     root = os.path.dirname(__file__)
     found = []
     for folder, _, names in os.walk(root):
-        states = ((name, os.stat(os.path.join(folder, name))) for name in names if name.endswith(".py"))
-        found += [(folder[len(root) :], name, state.st_size, state.st_mtime_ns) for name, state in states]
-    return hashlib.sha256(repr(sorted(found)).encode()).hexdigest()
+        for name in (name for name in names if name.endswith(".py")):
+            with suppress(OSError):  # of a link to nowhere, as editors make them
+                state = os.stat(os.path.join(folder, name))
+                found.append((folder[len(root) :], name, state.st_size, state.st_mtime_ns))
+    return hashlib.sha256(repr((version("striate"), sorted(found))).encode()).hexdigest() if found else ""
 
 
 def _thin(folder: Path) -> None:
-    """Removes the oldest plans of a model, and the models used longest ago."""
-    plans = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda f: f.stat().st_mtime, reverse=True)
-    for file in plans[PLANS:]:
-        file.unlink(missing_ok=True)
+    """Removes the oldest plans of a model, and the other models used longest ago."""
     used = 0
-    for other in sorted(folder.parent.iterdir(), key=lambda f: f.stat().st_mtime, reverse=True):
+    for i, file in enumerate(_newest(folder.glob(f"*{_SUFFIX}"))):
+        used += file.stat().st_size
+        if i >= PLANS or used > ROOM:
+            file.unlink(missing_ok=True)
+    used = 0
+    for other in _newest(f for f in folder.parent.iterdir() if f.is_dir()):
         used += sum(file.stat().st_size for file in other.iterdir())
-        if used > ROOM:
+        if used > ROOM and other != folder:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _newest(files: Iterable[Path]) -> list[Path]:
+    """The one that was used last comes first."""
+    return sorted(files, key=lambda file: file.stat().st_mtime, reverse=True)

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock, RLock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ class InferenceSession:
             raise TypeError(f"sess_options must be SessionOptions, not {type(sess_options).__name__}")
         self._options = SessionOptions() if sess_options is None else sess_options._copy()
         self._profile = _Profile(self._options)
-        self._source = path_or_bytes
+        self._source: Callable[[], str | bytes | os.PathLike[str]] = lambda: path_or_bytes
         self._fallback = True
         self._lock = RLock()
         self._read: ir.Model | None = None
@@ -87,8 +87,9 @@ class InferenceSession:
             face = self._shelf.face() if self._shelf is not None else None
             if face is None:
                 _ = self._model
-            elif not isinstance(path_or_bytes, bytes):
-                self._source = os.path.abspath(path_or_bytes)  # it may be read from another working directory
+            elif self._shelf is not None and not isinstance(path_or_bytes, bytes):
+                self._shelf.hold()
+                self._source = self._shelf.source
         with self._profile.event("Session", "session_initialization"):
             self.set_providers(providers or self._options._providers, provider_options)
             self._face = face or self._model_face()
@@ -107,10 +108,8 @@ class InferenceSession:
         """Read when it is first needed, which is not at all if plans were kept for all that is run."""
         with self._lock:
             if self._read is None:
-                if self._shelf is not None:
-                    self._shelf.check()
-                self._read = loading.load(self._source, self._options)
-                self._source = b""
+                self._read = loading.load(self._source(), self._options)
+                self._source = bytes  # of none: what was given is not needed any more
                 if self._read.meta["external"]:
                     self._shelf = None  # whose names know nothing of other files
             return self._read
@@ -173,26 +172,26 @@ class InferenceSession:
         """Remembers how to run what has just been run, if that is one call on arrays as they are given."""
         if not all(x.dtype.isnative and x.dtype.kind not in "OSUT" for x in feed.values()):
             return
-        whole = self._kept(feed)
+        whole, shelf = self._kept(feed), self._shelf
         if whole is None and self._made is not None:
             whole = self._made.plan_for(feed).whole
-            if whole is not None and self._shelf is not None and self._seconds + took > kept.WORTH:
-                self._shelf.keep(self._face, kept.kinds(feed), whole)
+            if whole is not None and shelf is not None and self._seconds + took > kept.WORTH:
+                shelf.keep(self._face, kept.kinds(feed), whole)
+                _remember(self._plans, kept.kinds(feed), whole)
         if whole is not None and not self._options.enable_profiling:
-            if len(self._prepared) >= PREPARED:
-                self._prepared.clear()
-            self._prepared[key] = prepared(whole, names or self._output_names)
+            _remember(self._prepared, key, prepared(whole, names or self._output_names))
 
     def _kept(self, arrays: Mapping[str, Any]) -> Whole | None:
         """The plan on disk for such inputs, looked for once."""
-        if self._shelf is None or not all(isinstance(x, np.ndarray) for x in arrays.values()):
+        shelf = self._shelf
+        if shelf is None or not all(isinstance(x, np.ndarray) for x in arrays.values()):
             return None
         kinds = kept.kinds(arrays)
-        if kinds not in self._plans:
-            if len(self._plans) >= PREPARED:
-                self._plans.clear()
-            self._plans[kinds] = self._shelf.find(kinds)
-        return self._plans[kinds]
+        with suppress(KeyError):
+            return self._plans[kinds]
+        found = shelf.find(kinds)
+        _remember(self._plans, kinds, found)
+        return found
 
     def _make_ready(self) -> None:
         """Reads a plan that was kept now if inputs can only have one shape."""
@@ -365,6 +364,13 @@ class _Profile:
         path = f"{prefix}_{time.strftime('%Y-%m-%d_%H-%M-%S')}.json"
         atomic_write(path, json.dumps(events, indent=0).encode())
         return path
+
+
+def _remember(table: dict[Any, Any], key: Any, value: Any) -> None:
+    """Puts one more into a table, which starts anew when it is full; other threads may be reading it."""
+    if len(table) >= PREPARED:
+        table.clear()
+    table[key] = value
 
 
 @contextmanager

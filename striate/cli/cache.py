@@ -34,7 +34,7 @@ def cache(
 
     folder = cache_folder()
     if folder is None:
-        say("nothing is kept: STRIATE_CACHE is empty")
+        say("nothing is kept: STRIATE_CACHE is empty, or there is no home folder; give a folder in STRIATE_CACHE")
         return
     files = list(_files(folder))
     rows = {}

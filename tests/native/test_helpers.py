@@ -78,6 +78,13 @@ def test_helpers_fill_the_cache(cache: Path) -> None:
     assert results() == list(range(6))
 
 
+def test_what_is_no_text_in_the_path_is_left_out(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs put a `Path` there by mistake, which Python ignores."""
+    monkeypatch.setattr(sys, "path", [*sys.path, cache])
+    helpers.compile_shared(texts(6), compiler.compiled)
+    assert len(entries(cache)) == 6
+
+
 @posix
 @pytest.mark.parametrize("script", ["#!/bin/sh\nexit 1\n", "#!/bin/sh\nkill -9 $$\n", "no program"])
 def test_helpers_that_fail(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:

@@ -175,6 +175,32 @@ def test_is_kept_in_a_file() -> None:
     assert read.direct((feeds["x"],))[0].tobytes() == want.tobytes()
 
 
+@pytest.mark.parametrize("order", ["d, k", "k, d"])
+def test_a_constant_of_the_batch_is_joined_after_the_parts(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is there for all images, which a part of the batch is not."""
+
+    def farthest(nodes: Sequence[ir.Node], ops: object) -> parts.Cut:
+        reach = next((i for i, node in enumerate(nodes) if not parts._independent(node, SIZE)), len(nodes))
+        return parts.Cut(reach, 1)
+
+    monkeypatch.setattr(lowering, "cut", farthest)
+    text = f"""net (float[6, 3, 9, 9] x) => (float[6, 20, 9, 9] y) {{
+        a = Conv<pads = [1, 1, 1, 1]>(x, w)
+        d = Relu(a)
+        j = Concat<axis = 1>({order})
+        y = Sigmoid(j)
+    }}"""
+    model, rng = parser.parse_model(_HEAD + text), np.random.default_rng(2)
+    for name, shape in {"w": (16, 3, 3, 3), "k": (6, 4, 9, 9)}.items():
+        model.graph.initializer.append(numpy_helper.from_array(rng.standard_normal(shape, np.float32), name))
+    feeds = _feeds(model)
+    got, want = (
+        InferenceSession(model.SerializeToString(), options(engine, 1)).run(None, feeds)[0]
+        for engine in ("native", "arrays")
+    )
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("batch", "size", "channels", "expected"),
     [
@@ -208,6 +234,8 @@ def test_cuts(batch: int, size: int, channels: int, expected: int, monkeypatch: 
         ("y = Softmax<axis = 0>(x)", False),
         ("y = Softmax<axis = -4>(x)", False),
         ("y = Concat<axis = 0>(x, x)", False),
+        ("y = Concat<axis = 1>(x, x)", True),
+        ("y = Concat<axis = 1>(x, each)", False),
         ("y = Add(x, same)", True),
         ("y = Add(x, each)", False),
         ("y = Add(x, x)", True),
@@ -218,18 +246,22 @@ def test_cuts(batch: int, size: int, channels: int, expected: int, monkeypatch: 
         ("y = Flatten<axis = 2>(x)", False),
         ("y = MatMul(x, x)", True),
         ("y = MatMul(each, x)", False),
+        ("y = MatMul(row, square)", False),
         ("y = CumSum(x, zero)", False),
         ("y = MaxPool<kernel_shape = [2, 2]>(x)", True),
     ],
 )
 def test_independence(body: str, independent: bool) -> None:
     """Of images that are also as many as channels, rows and columns."""
-    text = f'<ir_version: 10, opset_import: ["" : 21]> net (float[4, 4, 4, 4] x) => (float y) {{ {body} }}'
+    text = (
+        f'<ir_version: 10, opset_import: ["" : 21]> net (float[4, 4, 4, 4] x, float[4] row) => (float y) {{ {body} }}'
+    )
     proto = parser.parse_model(text)
     constants = {
         "same": np.ones((1, 4, 1, 1), np.float32),
         "each": np.ones((4, 4, 4, 4), np.float32),
         "zero": np.int64(0),
+        "square": np.ones((4, 4), np.float32),
     }
     for name, value in constants.items():
         if f" {name}" in body or f"({name}" in body:

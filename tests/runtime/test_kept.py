@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -143,8 +144,37 @@ def test_a_file_that_changed_is_not_read_for_the_rest(cache: Path, model: Path) 
     second = session(model)
     model.write_bytes(lenet(6))
     run(second)  # all it needs was kept
-    with pytest.raises(InvalidModel, match="was changed after the session was made"):
+    with pytest.raises(InvalidModel, match="was changed or removed after the session was made"):
         run(second, X[:1])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the file of a session can be deleted while it is open")
+@pytest.mark.parametrize(
+    "gone", [Path.unlink, lambda path: (path.unlink(), path.write_bytes(lenet(6)))], ids=["no", "new"]
+)
+def test_a_file_that_was_deleted_or_replaced_is_still_there(
+    cache: Path, model: Path, gone: Callable[[Path], object]
+) -> None:
+    expected = run(session(model), X[:1])
+    run(session(model))
+    second = session(model)
+    gone(model)
+    shorter = run(second, np.concatenate([X, X[:1]]))
+    assert prepared(second)
+    np.testing.assert_allclose(shorter[2:], expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="this system does not list open files")
+def test_no_file_stays_open(cache: Path, model: Path) -> None:
+    run(session(model))
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        made = session(model)
+        run(made)
+    assert len(os.listdir("/proc/self/fd")) == before + 1
+    del made
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_relative_path_means_the_same_file_later(
@@ -179,10 +209,13 @@ def test_damage_costs_time_only(cache: Path, model: Path, place: float, harm: st
     assert not prepared(third)
 
 
-def test_a_damaged_face(cache: Path, model: Path) -> None:
+@pytest.mark.parametrize("harm", [lambda _: b"{}", lambda content: content.replace(b"32", b"33")], ids=["new", "flip"])
+def test_a_damaged_face(cache: Path, model: Path, harm: Callable[[bytes], bytes]) -> None:
     expected = run(session(model))
     (face,) = cache.glob("plans/*/face")
-    face.write_bytes(b"{}")
+    content = face.read_bytes()
+    assert harm(content) != content
+    face.write_bytes(harm(content))
     second = session(model)
     np.testing.assert_array_equal(run(second), expected)
     assert prepared(second)
@@ -245,10 +278,94 @@ def test_there_is_an_end_of_plans(cache: Path, model: Path, monkeypatch: pytest.
     assert left.exists()
 
 
+def test_plans_of_one_model_that_need_more_room_than_there_is(
+    cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(session(model))
+    (first,) = plans(cache)
+    (cache / "plans" / ".DS_Store").write_text("macOS was here")
+    monkeypatch.setattr(kept, "ROOM", int(2.5 * first.stat().st_size))
+    made = session(model)
+    for n in range(3, 6):
+        run(made, np.repeat(X[:1], n, 0))
+    assert len(plans(cache)) == 2
+    again = session(model)
+    run(again, np.repeat(X[:1], 5, 0))
+    assert not prepared(again)
+
+
 def test_a_folder_that_cannot_be_written(cache: Path, model: Path) -> None:
     cache.write_text("a file where a folder should be")
     expected = run(session(model))
     np.testing.assert_array_equal(run(session(model)), expected)
+
+
+def test_a_cache_that_can_only_be_read(cache: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = run(session(model))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "utime", refuse)
+    second = session(model)
+    np.testing.assert_array_equal(run(second), expected)
+    assert not prepared(second)
+
+
+def test_what_is_no_file_is_not_read_twice(cache: Path, tmp_path: Path) -> None:
+    """A pipe would wait for ever, as the null device's sister never ends."""
+    assert kept.shelf(os.devnull, SessionOptions(), {"threads": 1}) is None
+    with pytest.raises(TypeError, match="Unable to load from type"):
+        InferenceSession(5)  # type: ignore[arg-type]
+
+
+def test_a_plan_is_written_once(cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by each run that is profiled, nor by each list of outputs, nor for shapes without end."""
+    seen: list[Any] = []
+    keep = kept.Shelf.keep
+    monkeypatch.setattr(kept.Shelf, "keep", lambda *given: (seen.append(given), keep(*given)))
+    made = session(model, enable_profiling=True, profile_file_prefix=str(tmp_path / "profile"))
+    name, output = made.get_inputs()[0].name, made.get_outputs()[0].name
+    for names in (None, [output], [], None):
+        made.run(names, {name: X})
+    assert len(seen) == 1
+    written: list[str] = []
+    write = kept.atomic_write
+    monkeypatch.setattr(kept, "atomic_write", lambda path, *a, **k: (written.append(str(path)), write(path, *a, **k)))
+    other = session(model, numerics="strict")
+    for n in [*range(1, kept.PLANS + 4)] * 2:
+        run(other, np.repeat(X[:1], n, 0))
+    assert sum(path.endswith(".plan") for path in written) == kept.PLANS
+
+
+def test_source_that_is_missing(cache: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Editors leave links to nowhere; in an archive nothing tells one version from another, and nothing is kept."""
+    monkeypatch.setattr(kept, "__file__", str(tmp_path / "source" / "kept.py"))
+    try:
+        kept._code.cache_clear()
+        run(session(model))
+        assert not plans(cache)
+        (tmp_path / "source").mkdir()
+        (tmp_path / "source" / "a.py").write_text("")
+        (tmp_path / "source" / ".#a.py").symlink_to("somebody@somewhere.1")
+        kept._code.cache_clear()
+        run(session(model))
+        assert len(plans(cache)) == 1
+    finally:
+        kept._code.cache_clear()
+
+
+def test_another_thread_forgets_what_was_just_found(cache: Path, model: Path) -> None:
+    class Emptied(dict[Any, Any]):
+        def __setitem__(self, key: Any, value: Any) -> None:
+            super().__setitem__(key, value)
+            self.clear()
+
+    expected = run(session(model))
+    made = session(model)
+    made._plans = Emptied()
+    np.testing.assert_array_equal(run(made), expected)
+    assert not prepared(made)
 
 
 def test_the_rest_of_a_session_is_there(cache: Path, model: Path) -> None:

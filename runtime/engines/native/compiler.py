@@ -83,17 +83,24 @@ def linked(function: Object) -> int:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled code is kept: STRIATE_CACHE, or the user's cache folder; None where that is switched off."""
+    """Where compiled code is kept: STRIATE_CACHE, or the user's cache folder; None where that is switched off, or the
+    user has no home."""
     given = os.environ.get("STRIATE_CACHE")
     if given is not None:
         return Path(given) if given else None
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or str(Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = str(Path.home() / "Library" / "Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "striate"
+    variable, folders = _CACHES.get(sys.platform, ("XDG_CACHE_HOME", (".cache",)))
+    base = os.environ.get(variable) if variable else None
+    try:
+        return (Path(base) if base else Path.home().joinpath(*folders)) / "striate"
+    except RuntimeError:  # an account that no list of accounts has, as in containers
+        return None
+
+
+_CACHES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "win32": ("LOCALAPPDATA", ("AppData", "Local")),
+    "darwin": ("", ("Library", "Caches")),
+}
+"""Platform → the variable that names the folder of all caches, and where it lies in the user's home without it."""
 
 
 @cache

@@ -81,8 +81,9 @@ def _can_start() -> bool:
 
 def _started(share: Sequence[Text], module: str) -> subprocess.Popen[bytes]:
     """A helper at work. It gets its texts in a file: a pipe would have to be filled while it starts."""
+    path = [entry for entry in sys.path if isinstance(entry, str)]  # which others are not looked at anyway
     with tempfile.TemporaryFile() as given:
-        given.write(json.dumps({"path": sys.path, "module": module, "texts": share}).encode())
+        given.write(json.dumps({"path": path, "module": module, "texts": share}).encode())
         given.seek(0)
         command = [sys.executable, "-P", "-c", _WORK]
         unseen = getattr(subprocess, "CREATE_NO_WINDOW", 0)

@@ -139,6 +139,11 @@ def _across(node: ir.Node) -> bool:
     return bound(node)["axis"] % rank != 0
 
 
+def _joined(node: ir.Node) -> bool:
+    """A constant that is joined is there for all images."""
+    return _across(node) and not any(v is not None and is_constant(v) for v in node.inputs)
+
+
 def _stays(node: ir.Node) -> bool:
     return (bound(node)["perm"] or (1,))[0] == 0
 
@@ -158,7 +163,8 @@ def _matmul(node: ir.Node) -> bool:
     a, b = node.inputs
     if a is None or b is None or is_constant(a):
         return False
-    return len(dims(b)) == 2 if is_constant(b) else len(dims(a)) == len(dims(b)) > 2
+    rank = len(dims(a))  # of 1, it is not a row for each image but a single one
+    return rank > 1 and (len(dims(b)) == 2 if is_constant(b) else len(dims(b)) == rank > 2)
 
 
 def _first(node: ir.Node) -> bool:
@@ -175,7 +181,8 @@ _RULES: dict[str, Callable[[ir.Node], bool]] = {
     **dict.fromkeys(("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"), _first),
     **dict.fromkeys(_VIEWS, _first),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _first),
-    **dict.fromkeys(("Concat", "Softmax", "LogSoftmax", "LayerNormalization"), _across),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "LayerNormalization"), _across),
+    "Concat": _joined,
     "Transpose": _stays,
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -203,9 +210,11 @@ class Part:
     def _copied(self, node: ir.Node) -> ir.Node:
         inputs = [v if v is None or is_constant(v) else self._value(v) for v in node.inputs]
         outputs = [self._value(v) for v in node.outputs]
-        return ir.Node(
+        made = ir.Node(
             node.domain, node.op_type, inputs, list(node.attributes.values()), outputs=outputs, name=node.name
         )
+        made.meta.update(node.meta)
+        return made
 
     def _value(self, whole: ir.Value) -> ir.Value:
         if whole not in self.values:

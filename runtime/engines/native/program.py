@@ -140,6 +140,11 @@ class Program:
         self._code_at = self.code.ctypes.data
         self.parallel = max((tasks for _, _, tasks in rows), default=1) > 1
 
+    @property
+    def constant_bytes(self) -> int:
+        """What the constants take."""
+        return sum(array.nbytes for array in self.constants.values())
+
     def run(self, addresses: Mapping[int, int], threads: int) -> None:
         """Runs all steps.
 
