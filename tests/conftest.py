@@ -1,4 +1,4 @@
-"""One BLAS thread for each test process, no plans of earlier ones, and at the end of a run what tests recorded as `summary`."""
+"""One BLAS thread for each test process, no plans of earlier ones; at the end what tests recorded as `summary`."""
 
 from __future__ import annotations
 

@@ -20,13 +20,14 @@ from striate.trainer import Model
 from .conftest import Run
 
 COMMANDS = (
-    "demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile", "boost", "cache", "explain conv",
-    "models", "plot kernels",
+    "demo", "train", "evaluate", "export", "run", "check", "summary", "bench", "profile", "boost", "cache", "models",
+    "explain conv", "plot kernels", "experiment sharing",
 )  # fmt: skip
 
 
 def test_train_writes_model_log_and_curves(trained: Path) -> None:
-    assert sorted(p.name for p in (trained / "run").iterdir()) == ["curves.png", "history.csv", "lenet5.striate", "run.toml"]
+    names = sorted(p.name for p in (trained / "run").iterdir())
+    assert names == ["curves.png", "history.csv", "lenet5.striate", "run.toml"]
     heading, row = (trained / "run" / "history.csv").read_text().splitlines()
     assert heading.split(",")[:3] == ["epoch", "loss", "accuracy"]
     assert len(row.split(",")) == len(heading.split(","))

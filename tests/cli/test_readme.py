@@ -36,10 +36,17 @@ def test_the_examples_run(example: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", sorted(set(re.findall(r"`striate ((?:(?:plot|experiment|explain) )?[\w-]+)", README))))
+COMMAND = re.compile(r"`striate ((?:(?:plot|experiment|explain) )?[\w-]+)")
+
+
+@pytest.mark.parametrize("command", sorted(set(COMMAND.findall(README))))
 def test_the_commands_exist(command: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "striate", *command.split(), "--help"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "striate", *command.split(), "--help"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 0
     assert "Example" in done.stdout

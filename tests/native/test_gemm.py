@@ -22,6 +22,9 @@ EPILOGUES = [
     Epilogue("clip", (-0.5, 1.5)),
     Epilogue("leaky_relu", (0.1,), residual="before"),
     Epilogue("hard_swish", residual="after"),
+    Epilogue("sigmoid"),
+    Epilogue("tanh", residual="before"),
+    Epilogue("swish", residual="after"),
 ]
 
 
@@ -49,6 +52,9 @@ def activated(x: np.ndarray, e: Epilogue, residual: np.ndarray | None) -> np.nda
         "clip": lambda: np.clip(x, *e.constants),
         "leaky_relu": lambda: np.where(x < 0, x * np.asarray(e.constants, x.dtype), x),
         "hard_swish": lambda: x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1),
+        "sigmoid": lambda: (1 + np.tanh(x / 2)) / 2,
+        "tanh": lambda: np.tanh(x),
+        "swish": lambda: x * (1 + np.tanh(x / 2)) / 2,
     }[e.activation]()
     return x + residual if e.residual == "after" else x
 
@@ -194,8 +200,8 @@ def test_blocks_of_k(mnk: tuple[int, int, int], transA: bool) -> None:
     m, n, k = mnk
     for transB in (False, True):
         a, b = (k, m) if transA else (m, k), (n, k) if transB else (k, n)
-        e = EPILOGUES[3]
-        check(np.random.default_rng(4), a, b, (n,), transA=transA, transB=transB, e=e, alpha=0.5, threads=2)
+        for e in (EPILOGUES[3], EPILOGUES[7]):
+            check(np.random.default_rng(4), a, b, (n,), transA=transA, transB=transB, e=e, alpha=0.5, threads=2)
 
 
 def large(n: int) -> int:

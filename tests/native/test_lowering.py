@@ -279,6 +279,34 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     assert compiler.cache_folder() is None
 
 
+@pytest.mark.parametrize(
+    ("platform", "variable", "folder"),
+    [
+        ("linux", "XDG_CACHE_HOME", ".cache"),
+        ("darwin", "", "Library/Caches"),
+        ("win32", "LOCALAPPDATA", "AppData/Local"),
+    ],
+)
+def test_the_cache_of_a_user(
+    platform: str, variable: str, folder: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In the place of the platform; nowhere for an account without a home."""
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("STRIATE_CACHE", "XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert compiler.cache_folder() == tmp_path / folder / "striate"
+    monkeypatch.setattr(Path, "home", homeless)
+    assert compiler.cache_folder() is None
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / "caches"))
+        assert compiler.cache_folder() == tmp_path / "caches" / "striate"
+
+
 JOINED = """<ir_version: 10, opset_import: ["" : 21]>
 joined (float[N, 16, 9, 7] x) => (float[N, 51, 9, 7] y, float[N, 16, 9, 7] r, float[N, 32, 9, 7] t) {
   a = Conv <pads = [1, 1, 1, 1]> (x, w1)

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 
 from striate.runtime.executor import Executor
-from striate.runtime.passes import batchnorm, cleanup, fold, identity, inline, transposes
+from striate.runtime.passes import batchnorm, cleanup, fold, identity, inline, pads, transposes
 
 from .graphs import model, op_types, random
 
@@ -39,6 +39,16 @@ def between_transposes(operation: Callable[..., ir.Value]) -> Callable[..., ir.V
 def two_branches(g: Any, x: ir.Value) -> ir.Value:
     left, right = (g.Transpose(f(x), perm=FORTH) for f in (g.Relu, g.Neg))
     return g.Transpose(g.Concat(g.Add(left, right), left, axis=-1), perm=BACK)
+
+
+def zeros(reader: Callable[..., ir.Value] = lambda g, x: x) -> Callable[..., ir.Value]:
+    """What reads a picture with 0 and 1 rows, 2 and 1 columns of zeros around it."""
+    return lambda g, x: reader(g, g.Pad(x, np.array([1, 2, 2, 1]), None, np.array([-1, 2])))
+
+
+def zeros_outside(g: Any, x: ir.Value) -> ir.Value:
+    padded = g.Pad(x, np.array([0, 1, 2, 0, 0, 3, 0, 0]), 0.0)
+    return g.Conv(g.Transpose(padded, perm=BACK), random(4, 3, 3, 3))
 
 
 Pass = Callable[[ir.Model], bool]
@@ -128,6 +138,75 @@ CASES: dict[str, tuple[Pass, Any, Any, list[str]]] = {
         lambda g, x: (lambda c: g.Relu(g.Add(g.BatchNormalization(c, *statistics()), c)))(conv(g, x)),
         IMAGE,
         ["Conv", "BatchNormalization", "Add", "Relu"],
+    ),
+    "pad-conv": (pads.run, zeros(lambda g, x: g.Conv(x, random(4, 3, 3, 3), strides=[2, 2])), IMAGE, ["Conv"]),
+    "pad-padded-conv": (
+        pads.run,
+        zeros(lambda g, x: g.Conv(x, random(4, 3, 3, 3), pads=[1, 0, 2, 1])),
+        IMAGE,
+        ["Conv"],
+    ),
+    "pad-transposed-conv": (pads.run, zeros_outside, {"x": ["N", 6, 6, 3]}, ["Transpose", "Conv"]),
+    "pad-two-readers": (
+        pads.run,
+        lambda g, x: (lambda p: g.Add(g.Conv(p, random(4, 3, 3, 3)), g.ReduceSum(p, keepdims=0)))(zeros()(g, x)),
+        IMAGE,
+        ["Pad", "Conv", "ReduceSum", "Add"],
+    ),
+    "pad-mean": (
+        pads.run,
+        zeros(lambda g, x: g.AveragePool(x, kernel_shape=[3, 4], strides=[2, 1])),
+        IMAGE,
+        ["AveragePool"],
+    ),
+    "pad-padded-mean-stays": (
+        pads.run,
+        zeros(lambda g, x: g.AveragePool(x, kernel_shape=[3, 4], pads=[1, 1, 1, 1])),
+        IMAGE,
+        ["Pad", "AveragePool"],
+    ),
+    "pad-max-of-relu": (
+        pads.run,
+        lambda g, x: zeros(lambda g, p: g.MaxPool(p, kernel_shape=[3, 4], strides=[2, 2]))(g, g.Relu(x)),
+        IMAGE,
+        ["Relu", "MaxPool"],
+    ),
+    "pad-max-stays": (pads.run, zeros(lambda g, x: g.MaxPool(x, kernel_shape=[3, 4])), IMAGE, ["Pad", "MaxPool"]),
+    "pad-max-of-zeros-alone-stays": (
+        pads.run,
+        lambda g, x: zeros(lambda g, p: g.MaxPool(p, kernel_shape=[2, 2]))(g, g.Relu(x)),
+        IMAGE,
+        ["Relu", "Pad", "MaxPool"],
+    ),
+    "pad-by-ones-stays": (
+        pads.run,
+        lambda g, x: g.Conv(g.Pad(x, np.array([0, 0, 1, 1, 0, 0, 1, 1]), 1.0), random(4, 3, 3, 3)),
+        IMAGE,
+        ["Pad", "Conv"],
+    ),
+    "pad-of-channels-stays": (
+        pads.run,
+        lambda g, x: g.Conv(g.Pad(x, np.array([0, 1, 1, 1, 0, 0, 1, 1])), random(4, 4, 3, 3)),
+        IMAGE,
+        ["Pad", "Conv"],
+    ),
+    "pad-that-cuts-stays": (
+        pads.run,
+        lambda g, x: g.Conv(g.Pad(x, np.array([0, 0, 1, 1, 0, 0, -1, 1])), random(4, 3, 3, 3)),
+        IMAGE,
+        ["Pad", "Conv"],
+    ),
+    "pad-that-reflects-stays": (
+        pads.run,
+        lambda g, x: g.Conv(g.Pad(x, np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="reflect"), random(4, 3, 3, 3)),
+        IMAGE,
+        ["Pad", "Conv"],
+    ),
+    "pad-same-conv-stays": (
+        pads.run,
+        zeros(lambda g, x: g.Conv(x, random(4, 3, 3, 3), auto_pad="SAME_UPPER")),
+        IMAGE,
+        ["Pad", "Conv"],
     ),
     "dead": (cleanup.run, lambda g, x: (g.Exp(x), g.Relu(x))[1], IMAGE, ["Relu"]),
     "equal": (cleanup.run, lambda g, x: g.Add(g.Relu(x), g.Relu(x)), IMAGE, ["Relu", "Add"]),
