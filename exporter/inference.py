@@ -7,7 +7,7 @@ from collections.abc import Callable
 import onnx_ir as ir
 
 from ..runtime.errors import InvalidGraph, UnsupportedOperator
-from ..runtime.passes import batchnorm, cleanup, fold, identity, inline, transposes
+from ..runtime.passes import batchnorm, cleanup, fold, identity, inline, pads, transposes
 
 __all__ = ["inference_only", "simplify"]
 
@@ -31,17 +31,17 @@ def inference_only(model: ir.Model) -> None:
 
 
 def simplify(model: ir.Model, *, fold_batchnorm: bool = True) -> None:
-    """Calls are inlined, constants folded, transposes cancelled, dead nodes dropped; batch-norm joins convolutions.
+    """Calls are inlined, constants folded, transposes cancelled, padding and batch-norm put into convolutions.
 
     Raises:
         UnsupportedOperator: if a node remains that only Striate knows.
     """
     cleanup.drop_initializer_inputs(model)
     inline.run(model, lambda node, version: False)
-    passes: list[Callable[[ir.Model], bool]] = [fold.run, identity.run, transposes.run, cleanup.run]
+    passes: list[Callable[[ir.Model], bool]] = [fold.run, identity.run, transposes.run, pads.run]
     if fold_batchnorm:
-        passes.insert(3, batchnorm.run)
-    for run in passes:
+        passes.append(batchnorm.run)
+    for run in (*passes, cleanup.run):
         run(model)
     for node in model.graph:
         if node.domain.split(".")[0] == "striate":

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import onnx_ir as ir
 
-from . import batchnorm, branches, cleanup, fold, gradient, identity, inline, transposes
+from . import batchnorm, branches, cleanup, fold, gradient, identity, inline, pads, transposes
 
 PIPELINE: tuple[Callable[[ir.Model], bool], ...] = (
     fold.run,
     branches.run,
     identity.run,
     transposes.run,
+    pads.run,
     batchnorm.run,
     cleanup.run,
 )

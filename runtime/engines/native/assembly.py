@@ -19,6 +19,7 @@ from ... import limits
 from ...dtypes import numpy_dtype
 from ...memory import check_room
 from .arena import Front, Parts, Place, arrange
+from .composed import INNER
 from .constants import Constants
 from .host import host
 from .kernels.copies import Side, copy_box
@@ -349,6 +350,7 @@ def _computed(op: Op, ends: set[ir.Value]) -> tuple[str, ...]:
         node = value.producer()
         if node is not None and value.name and value.name not in found and (value is op.output or value not in ends):
             found[value.name] = None
+            found |= dict.fromkeys(node.meta.get(INNER, ()))
             ahead += [v for v in node.inputs if v is not None]
     return tuple(reversed(found))
 

@@ -15,6 +15,7 @@ from ...ops.registry import Operator
 from ...plan import DIRECT, OPERATOR
 from .arena import Front
 from .assembly import Assembly, Op, dims, stretch
+from .composed import compose
 from .operators import PATTERNS, ops_of
 from .parts import Part, cut
 from .settings import Settings
@@ -33,7 +34,7 @@ Nodes = dict[ir.Node, list[Op]]
 def lower(model: ir.Model, settings: Settings) -> bool:
     """Replaces stretches of a model whose shapes are known by nodes of `DOMAIN`, in place."""
     graph = model.graph
-    changed = False
+    changed = compose(graph, strict=settings.strict)
     for found in reversed(_stretches(graph, settings)):  # what a stretch reads is replaced after it
         wanted = _wanted(found)
         if wanted and any(node.op_type in WORTH for node in found):

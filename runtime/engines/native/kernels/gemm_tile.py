@@ -204,6 +204,9 @@ class _Writer:
             self.finish(sums, top, column, masks)
         for r, j in cells:
             self.write(sums[r, j].get(), places[r], j, masks[j])
+        if t.epilogue.long:
+            with f.when(self.k <= start + depth):
+                self.afterwards(rows, top, column, masks)
 
     def multiply(
         self, sums: dict[tuple[int, int], Variable], a: list[Value], b: Value, masks: list[Value | None], depth: Value
@@ -242,7 +245,7 @@ class _Writer:
     def finish(
         self, sums: dict[tuple[int, int], Variable], top: Value, column: Value, masks: list[Value | None]
     ) -> None:
-        """What is done to complete sums: alpha, beta·C, the epilogue."""
+        """What is done to complete sums: alpha, beta·C, the epilogue unless it is long."""
         f, t, size = self.f, self.t, self.size
         for (r, j), total in sums.items():
             x = total.get() * t.alpha if t.alpha != 1 else total.get()
@@ -253,10 +256,23 @@ class _Writer:
                 else:
                     c = f.splat(f.load(t.type, line), t.lanes)
                 x = x + c if t.beta == 1 else f.fma(c, f.value(t.beta, self.register), x)
-            other = None
-            if self.residual is not None:
-                other = self.read(self.residual + ((top + r) * self.n + column) * size, j, masks[j])
-            total.set(t.epilogue.emit(f, x, other))
+            if t.epilogue.long:
+                total.set(x)
+            else:
+                total.set(t.epilogue.emit(f, x, self.added((top + r) * self.n + column, j, masks[j])))
+
+    def afterwards(self, rows: int, top: Value, column: Value, masks: list[Value | None]) -> None:
+        """The epilogue of a tile that has been written, which then stands in the code once for all of its rows."""
+        with self.f.range(rows) as r:
+            at = (top + r) * self.n + column
+            for j, mask in enumerate(masks):
+                x = self.read(self.y + at * self.size, j, mask)
+                y = self.t.epilogue.emit(self.f, x, self.added(at, j, mask))
+                self.write(y, self.y + at * self.size, j, mask)
+
+    def added(self, at: Value, j: int, mask: Value | None) -> Value | None:
+        """The residual's register j from element `at` on."""
+        return None if self.residual is None else self.read(self.residual + at * self.size, j, mask)
 
     def read(self, line: Value, j: int, mask: Value | None, align: int | None = None) -> Value:
         f, there = self.f, line + j * self.t.lanes * self.size

@@ -12,22 +12,24 @@ from ....builder import attributes
 from ....inference import constant
 from ....ops import registry
 from ....ops._windows import Windows, windows
+from ....plan import OPERATOR
 from ..assembly import dims
 from ..kernels.epilogues import Epilogue
 
-FUSABLE: dict[str, Callable[[dict[str, Any]], tuple[str, tuple[float, ...]]]] = {
+FUSABLE: dict[str, Callable[[dict[str, Any]], tuple[str, tuple[float, ...]] | None]] = {
     "Relu": lambda a: ("relu", ()),
     "LeakyRelu": lambda a: ("leaky_relu", (a["alpha"],)),
     "HardSigmoid": lambda a: ("hard_sigmoid", (a["alpha"], a["beta"])),
     "HardSwish": lambda a: ("hard_swish", ()),
     "Sigmoid": lambda a: ("sigmoid", ()),
+    "Swish": lambda a: ("swish", ()) if a["alpha"] == 1 else None,
     "Tanh": lambda a: ("tanh", ()),
     "Elu": lambda a: ("elu", (a["alpha"],)),
     "Softplus": lambda a: ("softplus", ()),
     "Mish": lambda a: ("mish", ()),
     "Gelu": lambda a: ("gelu_tanh" if a["approximate"] == "tanh" else "gelu", ()),
 }
-"""Activations that an epilogue can hold: operator → its attributes → (activation, constants)."""
+"""Activations that an epilogue can hold: operator → its attributes → (activation, constants), or None."""
 
 SUMS = ("Add", "Sum")
 """Of two values they are the same."""
@@ -35,7 +37,8 @@ SUMS = ("Add", "Sum")
 
 def bound(node: ir.Node) -> dict[str, Any]:
     assert isinstance(node.graph, ir.Graph)
-    operator = registry.lookup(node.domain, node.op_type, node.graph.opset_imports[node.domain])
+    own = node.meta.get(OPERATOR)
+    operator = own or registry.lookup(node.domain, node.op_type, node.graph.opset_imports[node.domain])
     return operator.bind(attributes(node))
 
 
@@ -71,12 +74,14 @@ def epilogue_with(given: Epilogue, node: ir.Node) -> Epilogue | None:
     """The epilogue followed by the activation that a node is, or None."""
     if given.activation != "none":
         return None
+    found: tuple[str, tuple[float, ...]] | None = None
     if node.op_type in FUSABLE:
-        activation, constants = FUSABLE[node.op_type](bound(node))
+        found = FUSABLE[node.op_type](bound(node))
     elif node.op_type == "Clip" and (bounds := clip_bounds(node)) is not None:
-        activation, constants = "clip", bounds
-    else:
+        found = "clip", bounds
+    if found is None:
         return None
+    activation, constants = found
     return Epilogue(activation, tuple(map(float, constants)), given.residual)
 
 

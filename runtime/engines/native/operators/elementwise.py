@@ -34,14 +34,17 @@ class Elementwise(Op):
     expression: Expression
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
-        kind: Kind = "blocked" if "blocked" in kinds and self._may_be_blocked() else "plain"
+        shape = dims(self.output)
+        whole = [k for v, k in zip(self.inputs, kinds, strict=True) if dims(v) == shape] or kinds
+        kind: Kind = "blocked" if "blocked" in whole and self._may_be_blocked() else "plain"
         return [kind] * len(kinds), kind
 
     def _may_be_blocked(self) -> bool:
         shape = dims(self.output)
         if len(shape) not in (3, 4):
             return False
-        fits = all(s in (shape, (1, shape[1], *(1,) * (len(shape) - 2))) for s in map(_shape, self.operands))
+        shapes = list(map(_shape, self.operands))
+        fits = all(len(s) == len(shape) and s[1] == shape[1] for s in shapes)
         return is_float(*self.inputs, self.output) and fits
 
     def emit(self, asm: Assembly) -> None:
