@@ -21,7 +21,8 @@ def cache(
 ) -> None:
     """Shows what Striate keeps on disk so that sessions start faster, and how much of it there is.
 
-    STRIATE_CACHE in the environment names another folder; empty, nothing is kept. Plans of models take 2 GiB at most.
+    STRIATE_CACHE in the environment names another folder; empty, nothing is kept. Plans of models take
+    2 GiB at most, machine code some 100 MiB.
 
     Examples:
 

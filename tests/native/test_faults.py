@@ -44,6 +44,21 @@ def entries(cache: Path) -> list[Path]:
     return sorted(path for path in cache.rglob("*") if path.is_file())
 
 
+def test_the_cache_has_an_end(cache: Path) -> None:
+    """The oldest entries of a folder go when a new one comes into it."""
+    folder = cache / compiler._key("answer", answer(81))[:2]
+    folder.mkdir()
+    for i in range(compiler.MOST + 5):
+        (folder / f"old{i}").write_bytes(b"")
+        os.utime(folder / f"old{i}", (i + 1, i + 1))
+    assert ask(81) == 81
+    left = {path.name for path in folder.iterdir()}
+    assert len(left) == compiler.MOST
+    assert compiler._key("answer", answer(81)) in left
+    assert "old5" not in left
+    assert f"old{compiler.MOST + 4}" in left
+
+
 @pytest.mark.parametrize("damage", ["empty", "short", "digest only", "flipped", "folder", "foreign", "dangling link"])
 def test_a_damaged_entry_is_made_anew(cache: Path, damage: str) -> None:
     assert ask(41) == 41

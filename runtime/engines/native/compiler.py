@@ -25,6 +25,8 @@ __all__ = ["Object", "address", "addresses", "cache_folder", "compiled", "linked
 
 FORMAT = b"striate object 2\n"
 DIGEST = 20
+MOST = 96
+"""Entries in each of the cache's 256 folders, some 100 MiB in all; the oldest go first."""
 _lock = RLock()
 _symbols: dict[str, int] = {}
 
@@ -196,5 +198,8 @@ def _store(key: str, code: bytes) -> None:
     try:
         (folder / key[:2]).mkdir(parents=True, exist_ok=True)
         atomic_write(folder / key[:2] / key, _digest(key, code) + code, durable=False)
+        entries = sorted((folder / key[:2]).iterdir(), key=lambda path: path.lstat().st_mtime)
+        for old in entries[:-MOST]:
+            old.unlink(missing_ok=True)
     except OSError:
         return
