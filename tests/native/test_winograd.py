@@ -18,7 +18,7 @@ from striate.runtime.engines.native.layouts import Blocked, Plain
 from striate.runtime.engines.native.program import Program, Step, aligned, call
 from tests.native.guard import guarded, posix, survives
 
-LIMIT = {2: 3e-6, 4: 2e-5}
+LIMIT = {2: 3e-6, 3: 1e-5, 4: 2e-5}
 """m → the greatest error, as a part of the greatest result."""
 WIDTHS = [(4, 32), (8, 16), (16, 32)]
 """Lanes and registers: NEON, AVX2, AVX-512."""
@@ -155,7 +155,7 @@ def random_case(seed: int, m: int, lanes: int, registers: int) -> Case:
     )
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 def test_the_matrices_are_a_convolution(m: int) -> None:
     """Aᵀ [(G w) ⊙ (Bᵀ d)] is the correlation of d and w; and A, B are float32 numbers."""
     b, g, a = matrices(m)
@@ -167,7 +167,7 @@ def test_the_matrices_are_a_convolution(m: int) -> None:
 
 
 @pytest.mark.parametrize(("lanes", "registers"), WIDTHS)
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("seed", range(40))
 def test_any_geometry(seed: int, m: int, lanes: int, registers: int) -> None:
     case = random_case(seed, m, lanes, registers)
@@ -190,20 +190,20 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name: str, m: int) -> None:
     x, outputs = LAYERS[name]
     Case(x, outputs, m, y_frame=(1, 1, 1, 1)).check()
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("channels", [1, 15, 16, 17, 64, 200, 512])
 def test_error_grows_slowly_with_channels(channels: int, m: int) -> None:
     Case((1, channels, 12, 12), 40, m, seed=channels).check()
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("images", [1, 30])
 def test_epilogue(m: int, where: str, images: int) -> None:
@@ -218,7 +218,7 @@ def test_epilogue(m: int, where: str, images: int) -> None:
 SHAPES = {"three steps": ((1, 40, 14, 14), 72), "one step": ((2, 20, 60, 60), 40)}
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_the_order_of_tasks_does_not_matter(shape: str, m: int, threads: int) -> None:
@@ -228,7 +228,7 @@ def test_the_order_of_tasks_does_not_matter(shape: str, m: int, threads: int) ->
     np.testing.assert_array_equal(case.run_threads(threads), want)
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_two_tasks_write_the_same_memory(shape: str, m: int) -> None:
     """Each task of a step by itself, from what the steps before have left: y and scratch are full of NaN before."""
@@ -254,7 +254,7 @@ def test_no_two_tasks_write_the_same_memory(shape: str, m: int) -> None:
 
 
 @pytest.mark.parametrize(("x", "outputs"), [((1, 256, 14, 14), 256), ((1, 512, 7, 7), 512), ((1, 64, 56, 56), 64)])
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 def test_work_is_divided(x: tuple[int, int, int, int], outputs: int, m: int) -> None:
     """The greatest step of a layer of some size keeps sixteen threads busy, or nearly."""
     steps, *_ = Case(x, outputs, m).steps()
@@ -262,7 +262,7 @@ def test_work_is_divided(x: tuple[int, int, int, int], outputs: int, m: int) -> 
     assert sum(step.flops for step in steps) == 2 * outputs * 9 * int(np.prod(x))
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_stays_in_the_tiles_that_read_it(value: float, m: int) -> None:
     case = Case((1, 20, 20, 20), 20, m)
@@ -319,7 +319,7 @@ def test_frame_needed(pads: tuple[int, int, int, int], size: tuple[int, int], m:
 
 def test_choice() -> None:
     """The clear cases, by channels and size of a square picture."""
-    right = {(64, 56): 4, (128, 28): 4, (64, 224): 4, (512, 28): 4, (256, 14): 2, (512, 7): 0, (1, 4): 0, (1024, 1): 0}
+    right = {(64, 56): 4, (128, 28): 4, (64, 224): 4, (512, 28): 4, (256, 14): 3, (512, 7): 0, (1, 4): 0, (1024, 1): 0}
     made = {}
     for channels, size in right:
         layout = Blocked((1, channels, size, size), 16)
@@ -331,7 +331,7 @@ def test_choice() -> None:
 
 @posix
 @pytest.mark.parametrize("before", [False, True])
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize("name", ["channels", "many tiles", "odd channels", "one channel", "one position", "a row"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_nothing_beside_the_buffers_is_touched(name: str, m: int, before: bool) -> None:
@@ -347,7 +347,7 @@ def test_nothing_beside_the_buffers_is_touched(name: str, m: int, before: bool) 
     assert survives(lambda: run_steps(steps, moved, slots))
 
 
-@pytest.mark.parametrize("m", [2, 4])
+@pytest.mark.parametrize("m", [2, 3, 4])
 @pytest.mark.parametrize(("images", "parts"), [(6, 2), (7, 7), (4, 1)])
 def test_many_images_are_passed_in_parts(images: int, parts: int, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where weights do not stay in the cache; here in a small one."""

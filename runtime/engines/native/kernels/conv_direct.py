@@ -208,14 +208,17 @@ class _Emitter:
         self._finish(sums, y, i, j, stop)
 
     def _taps(self, sums: dict, x: Value, w: Variable, offsets: list[int], first: Value, stop: Value) -> None:
-        """The products of some taps, added to the sums."""
+        """The products of some taps, added to the sums; meanwhile what the tap after each will read is asked for, since
+        another core may have written it."""
         f = self.f
         with f.range(first, stop) as k:
             window = x + f.load(INT, self.taps + k * 8)
             if self.spec.single:
                 self._multiply(sums, window, w, offsets)
             else:
+                after, apart = x + f.load(INT, self.taps + k * 8 + 8), max(CACHE_LINE, self.spec.column_step)
                 with f.range(self.number["run"]) as c:
+                    f.prefetch(after + c * apart)
                     self._multiply(sums, window + c * 4, w, offsets)
 
     def _in_chains(self, sums: dict, tap: Value, stop: Value, add: Callable[[Value, Value], None]) -> None:

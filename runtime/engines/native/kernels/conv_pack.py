@@ -120,7 +120,8 @@ def _group_taps(problem: Convolution, group: int) -> np.ndarray:
 
 
 def _table(problem: Convolution, every: tuple[Part, ...]) -> np.ndarray:
-    """The rows of all units, then the taps: of group 0 for all where the groups begin at blocks, else of each group."""
+    """The rows of all units, then the taps: of group 0 for all where the groups begin at blocks, else of each group. One
+    number more, for the tap after the last is looked up too."""
     shared = walk(problem).blocked
     taps = [_group_taps(problem, group) for group in range(1 if shared else problem.groups)]
     units = [unit for part in every for unit in part.units]
@@ -137,7 +138,7 @@ def _table(problem: Convolution, every: tuple[Part, ...]) -> np.ndarray:
         row[:] = (at, skipped, weights, bias, unit.block, low, high, stop)
         weights += unit.blocks * per_block
         bias += unit.blocks * 4 * problem.lanes
-    return np.concatenate([rows.ravel(), *taps]).astype(np.int64)
+    return np.concatenate([rows.ravel(), *taps, [0]]).astype(np.int64)
 
 
 def _kept(values: list[np.ndarray], dtype: type) -> np.ndarray:

@@ -3,22 +3,23 @@ Neural Networks").
 
     Y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A         d: a tile of m + 2 by m + 2 positions of x; w: 3×3; Y: m×m positions of y
 
-The matrices come from polynomials that are multiplied by evaluation at the points 0, ±p for p in `POINTS[m]`, and ∞.
-With N(z) = Π (z − q) over all finite points:
+The matrices come from polynomials that are multiplied by evaluation at the points 0, those of `POINTS[m]`, and ∞. With N(z) = Π (z − q) over all finite points:
 
     row of Bᵀ     coefficients of N(z) / (z − p); for ∞ those of N
     row of G      (1, p, p²) / Π over q ≠ p of (p − q); for ∞ (0, 0, 1)
     column of Aᵀ  1, p, p², …; for ∞ (0, …, 0, 1)
 
 The points decide the rounding error and nothing else. ±3/4 and ±3/2 give a third of the error of the usual ±1 and ±2,
-and all numbers of A and B are float32 numbers. For a point and its opposite, the even powers have equal coefficients
-and the odd ones opposite coefficients: both rows cost little more than one.
+and all numbers of A and B are float32 numbers; so do ±3/4 and 2 where three are needed, found by trying small
+fractions. For a point and its opposite, the even powers have equal coefficients and the odd ones opposite
+coefficients: both rows cost little more than one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,14 +27,24 @@ from ..emit import Function, Value
 
 __all__ = ["POINTS", "emit_input", "emit_output", "matrices", "transform_weights"]
 
-POINTS: Mapping[int, tuple[float, ...]] = {2: (1.0,), 4: (0.75, 1.5)}
-"""m → the points that are used with both signs."""
+
+
+class Points(NamedTuple):
+    """Of evaluation, beside 0 and ∞: some with both signs, some as they are."""
+
+    both: tuple[float, ...]
+    single: tuple[float, ...] = ()
+
+
+POINTS: Mapping[int, Points] = {2: Points((1.0,)), 3: Points((0.75,), (2.0,)), 4: Points((0.75, 1.5))}
+"""m → m + 2 points, with 0 and ∞."""
 
 
 @cache
 def matrices(m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bᵀ [m + 2, m + 2], G [m + 2, 3], Aᵀ [m, m + 2] in float64; rows of points: 0, p, −p, …, ∞."""
-    points = [0.0, *(sign * p for p in POINTS[m] for sign in (1, -1))]
+    """Bᵀ [m + 2, m + 2], G [m + 2, 3], Aᵀ [m, m + 2] in float64; rows of points: 0, p, −p, …, single ones, ∞."""
+    both, single = POINTS[m]
+    points = [0.0, *(sign * p for p in both for sign in (1, -1)), *single]
     b, g, a = np.zeros((m + 2, m + 2)), np.zeros((m + 2, 3)), np.zeros((m, m + 2))
     for i, p in enumerate(points):
         others = points[:i] + points[i + 1 :]
@@ -52,26 +63,25 @@ def transform_weights(m: int, W: np.ndarray) -> np.ndarray:
 
 def emit_input(f: Function, m: int, d: Sequence[Value]) -> list[Value]:
     """Bᵀ d for m + 2 registers."""
-    b = matrices(m)[0]
+    b, both = matrices(m)[0], POINTS[m].both
     made = [_sum(f, b[0], d)]
-    for i, p in enumerate(POINTS[m]):
-        row = b[1 + 2 * i]
-        even, odd = row.copy(), row / p
-        even[1::2], odd[::2] = 0, 0
-        made += _plus_minus(f, _sum(f, even, d), _sum(f, odd, d), p)
-    return [*made, _sum(f, b[-1], d)]
+    for i, p in enumerate(both):
+        # The rows of p and −p: N(z)/(z ∓ p) = (z ± p)·R(z), R the same for both.
+        plus, minus = b[1 + 2 * i], b[2 + 2 * i]
+        made += _plus_minus(f, _sum(f, (plus + minus) / 2, d), _sum(f, (plus - minus) / (2 * p), d), p)
+    return [*made, *(_sum(f, row, d) for row in b[1 + 2 * len(both) :])]
 
 
 def emit_output(f: Function, m: int, t: Sequence[Value]) -> list[Value]:
     """Aᵀ t for m + 2 registers: m results."""
-    a = matrices(m)[2]
-    pairs = [(t[1 + 2 * i], t[2 + 2 * i]) for i in range(len(POINTS[m]))]
+    a, both = matrices(m)[2], POINTS[m].both
+    pairs = [(t[1 + 2 * i], t[2 + 2 * i]) for i in range(len(both))]
     sums = [[x + y for x, y in pairs], [x - y for x, y in pairs]]
+    others = [0, *range(1 + 2 * len(both), m + 2)]
     made = []
     for k in range(m):
-        terms = [t[0], *sums[k % 2], t[-1]]
-        factors = [a[k, 0], *(p**k for p in POINTS[m]), a[k, -1]]
-        made.append(_sum(f, factors, terms))
+        factors = [*a[k, others], *(p**k for p in both)]
+        made.append(_sum(f, factors, [*(t[i] for i in others), *sums[k % 2]]))
     return made
 
 
