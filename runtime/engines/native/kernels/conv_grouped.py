@@ -4,7 +4,7 @@ With `inputs` and `outputs` channels in a group, and `outputs` a divisor of the 
 lanes / outputs whole groups. Their input channels are `span` lanes of one block of x, and output lane l needs, one
 after the other, channels l // outputs · inputs + k of them:
 
-    task → image, block of output channels, rows
+    task → image, rows, block of output channels
     for each tile, for each kernel row:
         for each position of x under the tile's windows: load its `span` lanes, once
             for each k < inputs: order the lanes; add the products to all sums that this position concerns
@@ -106,8 +106,8 @@ class _Emitter:
         self.f, self.spec, t = f, spec, spec.tiling
         self.kind = vector(FLOAT, spec.lanes)
         n = self.number = {name: f.number(name) for name in FIELDS[5:]}
-        self.chunk, rest = f.task % n["chunks"], f.task // n["chunks"]
-        self.block, self.image = rest % n["blocks"], rest // n["blocks"]
+        self.block, rest = f.task % n["blocks"], f.task // n["blocks"]
+        self.chunk, self.image = rest % n["chunks"], rest // n["chunks"]
         span = spec.lanes // spec.outputs * spec.inputs
         per_block = spec.lanes // span
         skipped = (self.block // per_block) * n["x_plane"] + (self.block % per_block) * (4 * span)

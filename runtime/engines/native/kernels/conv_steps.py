@@ -156,18 +156,20 @@ def _read(problem: Convolution) -> int:
 
 
 def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[str, int]:
-    """Which of unit, image and chunk changes from task to task: the order in which fewest bytes come from afar, where
-    what is too large for the cache is read again. Among equals, the one that reads its weights most evenly."""
+    """Which of unit, image and chunk changes from task to task: the order in which fewest bytes come from afar. What is
+    too large for the cache is read again. What changes last divides the work among threads: they share the other, x,
+    half of which another core has written, or the weights. Among equals, the one that reads its weights most evenly."""
     units, steps, image = len(part.units), walk(problem), _read(problem)
     weights = 4 * problem.lanes * part.tiling.blocks * steps.run * steps.taps * units
 
     def far(nbytes: int, times: int) -> int:
         return nbytes * (times if nbytes > host().l2 // 2 else 1)
 
+    x = images * image
     orders = {
-        ("chunk", "image", "unit"): far(images * image, units) + weights,
-        ("chunk", "unit", "image"): images * far(image, units) + far(weights, images),
-        ("unit", "chunk", "image"): images * image + far(weights, images * chunks),
+        ("chunk", "image", "unit"): far(x, units) + weights + x,
+        ("chunk", "unit", "image"): images * far(image, units) + far(weights, images) + weights,
+        ("unit", "chunk", "image"): x + far(weights, images * chunks) + weights,
     }
     counts = {"unit": units, "image": images, "chunk": chunks}
     made: dict[str, int] = {}
