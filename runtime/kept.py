@@ -13,6 +13,7 @@ import os
 import shutil
 import stat
 import sys
+import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -30,7 +31,7 @@ from .model_face import ModelMetadata, NodeArg
 from .prepared import Whole
 from .session_options import SessionOptions
 
-__all__ = ["Face", "Kinds", "Shelf", "kinds", "shelf"]
+__all__ = ["Face", "Kinds", "Shelf", "kinds", "shelf", "written"]
 
 FORMAT = "striate plans 2"
 OPTION = "striate.plan_cache"
@@ -106,13 +107,20 @@ class Shelf:
     def keep(self, face: Face, kinds: Kinds, whole: Whole) -> None:
         """Adds the plan that was made for such inputs; a cache that cannot be written to costs only time.
 
-        No more than a model may have: where shapes change all the time, each would be written over the one before.
+        No more than a model may have: where shapes change all the time, each would be written over the one before. The
+        caller does not wait for the disk, but the process does before it ends.
         """
-        from .engines.native import stored
-
         if not self._left or not self._unchanged() or whole.call.program.constant_bytes > LARGEST:
             return
         self._left -= 1
+        writer = threading.Thread(target=self._write, args=(face, kinds, whole), name="striate-plan", daemon=False)
+        with suppress(RuntimeError):  # no more threads, or the interpreter ends
+            writer.start()
+            _writers.add(writer)
+
+    def _write(self, face: Face, kinds: Kinds, whole: Whole) -> None:
+        from .engines.native import stored
+
         notes = {"inputs": list(whole.inputs), "outputs": dict(whole.outputs)}
         path = self._folder / _name(kinds)
         with suppress(OSError):
@@ -148,6 +156,15 @@ class Shelf:
 
     def _unchanged(self) -> bool:
         return self._source is None or _state(self._source) == self._state
+
+
+def written() -> None:
+    """Returns when all plans that were to be kept so far are on disk."""
+    for writer in list(_writers):
+        writer.join()
+
+
+_writers: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
 
 
 def kinds(arrays: Mapping[str, np.ndarray]) -> Kinds:

@@ -164,3 +164,17 @@ def test_where_winograd_pays(m: int, monkeypatch: pytest.MonkeyPatch) -> None:
     body = f"a = Conv <pads = [1, 1, 1, 1]> (x, w1) y = MaxPool {POOL} (a)"
     found = labels_of("40, 30, 30", "float[N, 2, 15, 15] y", body, {"w1": (2, 40, 3, 3)}, 1, monkeypatch)
     assert ("conv 3×3, max pool" in found) == (m == 0)
+
+
+@pytest.mark.parametrize("tile", [0, 2, 3, 4])
+@pytest.mark.parametrize("batch", [1, 30])
+def test_pooling_after_winograd(tile: int, batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 2×2 lie in tiles of even size; if others are chosen after all, pooling has its own step."""
+    monkeypatch.setattr(convolution.winograd, "choose", lambda problem: 4)
+    monkeypatch.setattr(convolution, "way", lambda problem, settings: tile)
+    body = f"""a = Conv <pads = [1, 1, 1, 1]> (x, w1) b = Relu (a) c = MaxPool {POOL} (b) d = Sigmoid (c)
+    e = Conv (d, w2) r = Conv <pads = [1, 1, 1, 1]> (e, w3) f = Add (r, e) g = Tanh (f) y = AveragePool {POOL} (g)"""
+    weights = {"w1": (40, 20, 3, 3), "w2": (35, 40, 3, 3), "w3": (35, 35, 3, 3)}
+    found = labels_of("20, 31, 22", "float[N, 35, 6, 4] y", body, weights, batch, monkeypatch)
+    pools = [label for label in found if "pool" in label]
+    assert pools == ([] if tile in (2, 4) else ["max pool [2, 2]", "mean pool [2, 2]"])

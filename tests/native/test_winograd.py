@@ -11,7 +11,7 @@ import pytest
 from striate.runtime.engines.native.host import host
 from striate.runtime.engines.native.kernels import winograd
 from striate.runtime.engines.native.kernels.conv_problem import Convolution
-from striate.runtime.engines.native.kernels.epilogues import Epilogue
+from striate.runtime.engines.native.kernels.epilogues import Epilogue, Pooling
 from striate.runtime.engines.native.kernels.winograd_cost import WAYS, choose, estimate
 from striate.runtime.engines.native.kernels.winograd_transforms import matrices
 from striate.runtime.engines.native.layouts import Blocked, Plain
@@ -68,12 +68,17 @@ class Case:
         wider: tuple[int, int, int, int] = NO_FRAME,
         bias: bool = True,
         epilogue: Epilogue | None = None,
+        pool: Pooling = "",
         seed: int = 0,
     ) -> None:
         n, c, h, w = x
         rng = np.random.default_rng(seed)
         size = (h + pads[0] + pads[2] - 2, w + pads[1] + pads[3] - 2)
-        y = Blocked((n, outputs, *size), lanes).framed(*y_frame)
+        y = Blocked((n, outputs, *size), lanes)
+        halves = replace(y, shape=(n, outputs, size[0] // 2, size[1] // 2))
+        self.y = (halves if pool else y).framed(*y_frame)
+        self.pooled = winograd.Pooled(pool, self.y) if pool else None
+        y = y if pool else self.y
         plain = Blocked((n, c, h, w), lanes)
         p = Convolution(plain, y, (3, 3), pads=pads, registers=registers)
         self.m, self.epilogue = m, epilogue or Epilogue()
@@ -88,7 +93,7 @@ class Case:
         """With buffers for all slots, y and scratch full of NaN."""
         p = self.problem
         buffers = winograd.pack(p, self.m, self.W, self.B)
-        sizes = {"x": p.x.nbytes, "y": p.y.nbytes, "scratch": winograd.scratch_bytes(p, self.m)}
+        sizes = {"x": p.x.nbytes, "y": self.y.nbytes, "scratch": winograd.scratch_bytes(p, self.m)}
         buffers |= {name: aligned(size) for name, size in sizes.items()}
         for name in sizes:
             buffers[name][:] = 255
@@ -98,13 +103,13 @@ class Case:
             buffers["residual"] = aligned(self.r_layout.nbytes)
             self.r_layout.pack(self.residual, buffers["residual"])
         slots = {name: i for i, name in enumerate(buffers)}
-        return winograd.steps(p, self.m, slots, self.epilogue, self.r_layout), buffers, slots
+        return winograd.steps(p, self.m, slots, self.epilogue, self.r_layout, self.pooled), buffers, slots
 
     def result(self, buffers: Buffers) -> np.ndarray:
         """y [N, M, OH, OW]; its frame and the lanes beyond M are seen to be zero."""
-        y = self.problem.y.unpack(buffers["y"])
-        whole = aligned(self.problem.y.nbytes)
-        self.problem.y.pack(y, whole)
+        y = self.y.unpack(buffers["y"])
+        whole = aligned(self.y.nbytes)
+        self.y.pack(y, whole)
         np.testing.assert_array_equal(buffers["y"].view(np.float32), whole.view(np.float32))
         return y
 
@@ -121,6 +126,15 @@ class Case:
 
     def exact(self) -> np.ndarray:
         return exact(self.x, self.W, self.B, self.problem.pads)
+
+    def want(self) -> np.ndarray:
+        """With the residual, pooled."""
+        whole = self.exact() + (self.residual if self.r_layout else 0)
+        if self.pooled is None:
+            return whole
+        h, w = self.y.shape[2:]
+        windows = np.stack([whole[:, :, i : 2 * h : 2, j : 2 * w : 2] for i in range(2) for j in range(2)])
+        return windows.max(0) if self.pooled.kind == "max" else windows.mean(0)
 
     def check(self) -> None:
         assert winograd.supports(self.problem, self.m)
@@ -139,6 +153,7 @@ def random_case(seed: int, m: int, lanes: int, registers: int) -> Case:
     c, outputs = (int(v) for v in rng.integers(1, 3 * lanes + 2, 2))
     residual = str(rng.choice(["", "before", "after"]))
     epilogue = Epilogue("none", residual=residual)  # type: ignore[arg-type]
+    size = (h + pads[0] + pads[2] - 2, w + pads[1] + pads[3] - 2)
     return Case(
         (n, c, h, w),
         outputs,
@@ -151,6 +166,7 @@ def random_case(seed: int, m: int, lanes: int, registers: int) -> Case:
         wider=frames[2],  # type: ignore[arg-type]
         bias=bool(rng.integers(2)),
         epilogue=epilogue,
+        pool=str(rng.choice(["", "max", "mean"])) if m % 2 == 0 and min(size) > 1 else "",  # type: ignore[arg-type]
         seed=seed,
     )
 
@@ -171,7 +187,7 @@ def test_the_matrices_are_a_convolution(m: int) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_any_geometry(seed: int, m: int, lanes: int, registers: int) -> None:
     case = random_case(seed, m, lanes, registers)
-    want = case.exact() + (case.residual if case.r_layout else 0)
+    want = case.want()
     y = case.run()
     assert abs(y - want).max() <= LIMIT[m] * abs(want).max()
 

@@ -12,7 +12,7 @@ count in bytes.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -53,6 +53,8 @@ class Type:
 FLOAT, DOUBLE = Type("float", 4), Type("double", 8)
 INT, INT32, BYTE, BOOL, POINTER = Type("i64", 8), Type("i32", 4), Type("i8", 1), Type("i1", 1), Type("ptr", 8)
 _SUFFIX = {"float": "f32", "double": "f64", "i64": "i64", "i32": "i32", "i8": "i8"}
+TOGETHER = 4
+"""Turns of a loop that are written out at most: enough to do while one waits for another."""
 
 Operand = Union["Value", int, float]
 
@@ -380,16 +382,22 @@ class Function:
         start, stop, step = (0, *bounds, 1) if len(bounds) == 1 else (*bounds, 1)[:3]
         counter = self.variable(INT, start)
         last = self.value(stop, INT)
-        head, body, end = (self.fresh(f"{stem}.") for stem in ("head", "body", "end"))
-        self._jump(head)
-        self._label(head)
-        i = counter.get()
-        self._branch(i < last, body, end)
+        body, end = self.fresh("body."), self.fresh("end.")
+        self._branch(counter.get() < last, body, end)
         self._label(body)
+        i = counter.get()
         yield i
-        counter.set(i + step)
-        self._jump(head)
+        onward = i + step
+        counter.set(onward)
+        self._branch(onward < last, body, end)
         self._label(end)
+
+    def repeat(self, count: int, body: Callable[[Value], None]) -> None:
+        """`body(i)` for each i below `count`: code for some of them, in a loop."""
+        together = max(u for u in range(1, TOGETHER + 1) if count % u == 0)
+        with self.range(0, count, together) as i:
+            for u in range(together):
+                body(i + u)
 
     @contextmanager
     def when(self, condition: Value) -> Iterator[None]:

@@ -22,7 +22,7 @@ __all__ = ["compile_shared", "shares"]
 Text = tuple[str, str]
 """The name of a function and the text of its module."""
 
-STARTING = 150_000
+STARTING = 250_000
 """Characters that are compiled in the time that a helper takes to start, a tenth of a second."""
 LONGEST = 60.0
 """Seconds to wait for a helper."""

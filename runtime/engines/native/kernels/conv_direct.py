@@ -289,9 +289,13 @@ class _Emitter:
                 for block in range(self.tiling.blocks):
                     at = self._place(y, "y", (row, 0), block)
                     other = self._place(others, "residual", (row, 0), block) if others else None
-                    with self.f.range(0, columns * self.kind.size, self.kind.size) as k:
+
+                    def finish(i: Value, at: Value = at, other: Value | None = other, block: int = block) -> None:
+                        k = i * self.kind.size
                         total = self.f.load(self.kind, at + k, align=self.kind.size)
                         self._store(total, at + k, other + k if other is not None else None, block)
+
+                    self.f.repeat(columns, finish)
 
         if long:
             to_y()

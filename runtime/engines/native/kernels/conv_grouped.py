@@ -175,8 +175,11 @@ class _Emitter:
                 else:
                     self._finish(sums[row, c].get(), to, other, c * size)
             if spec.epilogue.long:
-                with f.range(0, columns * size, size) as at:
-                    self._finish(f.load(self.kind, to + at, align=size), to, other, at)
+
+                def finish(c: Value, to: Value = to, other: Value | None = other) -> None:
+                    self._finish(f.load(self.kind, to + c * size, align=size), to, other, c * size)
+
+                f.repeat(columns, finish)
 
     def _finish(self, total: Value, to: Value, other: Value | None, at: Value | int) -> None:
         """Stores the epilogue of a sum, `at` bytes behind the beginning of a tile's row."""

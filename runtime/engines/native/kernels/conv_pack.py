@@ -120,8 +120,8 @@ def _group_taps(problem: Convolution, group: int) -> np.ndarray:
 
 
 def _table(problem: Convolution, every: tuple[Part, ...]) -> np.ndarray:
-    """The rows of all units, then the taps: of group 0 for all where the groups begin at blocks, else of each group. One
-    number more, for the tap after the last is looked up too."""
+    """The rows of all units, then the taps: of group 0 for all where the groups begin at blocks, else of each group;
+    and one number more, since the tap after the last is looked up too."""
     shared = walk(problem).blocked
     taps = [_group_taps(problem, group) for group in range(1 if shared else problem.groups)]
     units = [unit for part in every for unit in part.units]

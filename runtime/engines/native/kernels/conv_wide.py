@@ -21,23 +21,20 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import product
 from math import ceil
-from typing import Literal
 
 import numpy as np
 
 from ..emit import FLOAT, INT, Function, Type, Value, Variable, vector
 from ..layouts import Plain
 from ..program import Kernel, Step, aligned
-from . import vmath
 from .conv_problem import Convolution
 from .conv_tiles import PORTS, Tiling, wide_tiling
-from .epilogues import Epilogue
+from .epilogues import Epilogue, Pooling, pooled_pair
 from .frames import pad_step
 from .gemm_pack import below
 
-__all__ = ["Pooling", "Wide", "pack", "steps", "suits"]
+__all__ = ["Wide", "pack", "steps", "suits"]
 
-Pooling = Literal["", "max", "mean"]
 
 TASK_FLOPS, MOST_TASKS = 400_000, 64
 """Of one task at least; enough tasks for an even division among many threads."""
@@ -345,7 +342,7 @@ class _Emitter:
                 self._store(part, y + (n["y_plane"] * k + n["y_row"] * (r // 2) + columns[v] * 2), mask)
 
     def _joined(self, a: Value, b: Value) -> Value:
-        return vmath.maximum(self.f, a, b) if self.spec.pool == "max" else a + b
+        return pooled_pair(self.f, self.spec.pool, a, b)
 
     def _store(self, value: Value, pointer: Value, mask: Value | None) -> None:
         if mask is None:

@@ -27,7 +27,10 @@ from ..emit import Function, Value
 from . import vmath
 from .vmath import at_least, at_most
 
-__all__ = ["ACTIVATIONS", "Activation", "Epilogue"]
+__all__ = ["ACTIVATIONS", "Activation", "Epilogue", "Pooling", "pooled_pair"]
+
+Pooling = Literal["", "max", "mean"]
+"""Of the windows of 2×2 that lie side by side, after a convolution; none if empty."""
 
 Emitter = Callable[..., Value]
 
@@ -92,6 +95,11 @@ class Epilogue:
             x = x + residual
         x = ACTIVATIONS[self.activation].emit(f, x, *self.constants)
         return x + residual if residual is not None and self.residual == "after" else x
+
+
+def pooled_pair(f: Function, pool: Pooling, a: Value, b: Value) -> Value:
+    """Two of a window's values as one: the greater, or their sum."""
+    return vmath.maximum(f, a, b) if pool == "max" else a + b
 
 
 def clip(f: Function, x: Value, low: float, high: float) -> Value:

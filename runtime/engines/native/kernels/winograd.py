@@ -28,13 +28,13 @@ from ..host import host
 from ..layouts import Blocked
 from ..program import NO_SLOT, Step, aligned
 from .conv_problem import Convolution
-from .epilogues import Epilogue
+from .epilogues import Epilogue, Pooling
 from .frames import frame_arguments, framed
 from .winograd_cost import choose, fits
 from .winograd_products import PLACES, Spec, Stage, kernel
 from .winograd_transforms import transform_weights
 
-__all__ = ["choose", "frame_needed", "pack", "scratch_bytes", "steps", "supports"]
+__all__ = ["Pooled", "choose", "frame_needed", "pack", "scratch_bytes", "steps", "supports"]
 
 MOST_TASKS = 48
 """Divides evenly among most numbers of threads."""
@@ -98,20 +98,24 @@ def steps(
     slots: Mapping[str, int],
     epilogue: Epilogue | None = None,
     residual: Blocked | None = None,
+    pooled: Pooled | None = None,
 ) -> list[Step]:
-    """y = epilogue(convolution of x).
+    """y = epilogue(convolution of x), or what pooling makes of it.
 
     Args:
         slots: of `x`, `y`, `weights`, `bias`, `scratch`, and `residual` if there is one; no two may share memory.
         residual: the layout of the epilogue's second value.
+        pooled: for even m.
     """
     if 0 in problem.y.shape:
         return []
+    if pooled is not None and m % 2:
+        raise ValueError(f"tiles of {m}×{m} do not consist of windows of 2×2")
     part = _part(problem, m)
     count = part.y.shape[0]
     made: list[Step] = []
     for first in range(0, problem.y.shape[0], count):
-        made += _steps_of_part(part, m, slots, epilogue or Epilogue(), residual, first)
+        made += _steps_of_part(part, m, slots, epilogue or Epilogue(), residual, pooled, first)
     return made
 
 
@@ -121,10 +125,11 @@ def _steps_of_part(
     slots: Mapping[str, int],
     epilogue: Epilogue,
     residual: Blocked | None,
+    pooled: Pooled | None,
     first: int,
 ) -> list[Step]:
     """The images from `first` on, as many as `problem` has."""
-    work, y = _work(problem, m), problem.y
+    work, y = _work(problem, m), pooled.y if pooled else problem.y
     given = {**_geometry(problem, m, work), **_places("y", y), **_places("residual", residual), **frame_arguments(y)}
     given |= {name: slots[name] for name in ("x", "y", "weights", "bias", "scratch")}
     given["residual"] = slots["residual"] if residual else NO_SLOT
@@ -135,6 +140,7 @@ def _steps_of_part(
         "ragged": y.shape[1] % y.lanes != 0,
         "framed": framed(y),
         "epilogue": epilogue,
+        "pool": pooled.kind if pooled else "",
     }
     products = {"uneven": work.uneven, "single": y.blocks % 2 == 1}
     special: dict[Stage, dict[str, Any]] = {
@@ -151,6 +157,14 @@ def _steps_of_part(
         return Step(code, arguments, tasks, flops, f"winograd {m}×{m} {stage}")
 
     return [step(stage, tasks) for stage, tasks in work.stages]
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Windows of 2×2 of the results become one value each of `y`, which has half as many rows and columns."""
+
+    kind: Pooling
+    y: Blocked
 
 
 @cache

@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial, reduce
+from itertools import product
 from typing import Literal
 
 from ..emit import FLOAT, INT, INT32, Function, Value, Variable, vector
 from ..program import Kernel
-from .epilogues import Epilogue
+from .epilogues import Epilogue, Pooling, pooled_pair
 from .frames import FRAME_FIELDS, zero_frame
 from .winograd_transforms import emit_input, emit_output
 
@@ -64,6 +65,7 @@ class Spec:
         single: is the last block of output channels without a second one?
         ragged: has the last block lanes beyond the last channel?
         framed: has y a frame?
+        pool: what follows the epilogue; m is even then.
     """
 
     stage: Stage
@@ -76,6 +78,7 @@ class Spec:
     ragged: bool = False
     framed: bool = False
     epilogue: Epilogue = NO_EPILOGUE
+    pool: Pooling = ""
 
     @property
     def name(self) -> str:
@@ -83,7 +86,7 @@ class Spec:
             c for c, on in zip("usrf", (self.uneven, self.single, self.ragged, self.framed), strict=True) if on
         )
         shape = f"winograd{self.m}_{self.stage}_{self.lanes}_{self.tiles}_{flags}"
-        return shape if self.stage == "input" else f"{shape}_{self.together}_{self.epilogue.name}"
+        return shape if self.stage == "input" else f"{shape}_{self.together}_{self.epilogue.name}{self.pool}"
 
 
 @cache
@@ -294,41 +297,54 @@ class _Writer:
         return [[value + bias for value in row] for row in rows]
 
     def write(self, tile: _Tile, block: Value, rows: list[list[Value]]) -> None:
-        """What exists of a tile, through the epilogue; the frame beside it if it is the last of its row."""
+        """What exists of a tile, through the epilogue; the frame beside it if it is the last of its row.
+
+        If it is pooled, windows of `edge`×`edge` positions become one of y.
+        """
         f, n, m, spec = self.f, self.n, self.spec.m, self.spec
-        i, j = tile.down * m, tile.along * m
+        i, j, edge = tile.down * m, tile.along * m, 2 if spec.pool else 1
         keep = self.keep(block) if spec.ragged else None
         plane = self.plane("y", self.y, tile.image, block)
-        y = plane + (i * n["y_row"] + j * self.size)
+        y = plane + (i // edge * n["y_row"] + j // edge * self.size)
         other = None
         if spec.epilogue.residual:
             other = self.plane("residual", self.residual, tile.image, block)
             other = other + (i * n["residual_row"] + j * self.size)
 
-        def finish(value: Value, row: Value, column: Value) -> None:
+        def through(value: Value, row: Value, column: Value) -> Value:
             added = None
             if other is not None:
-                added = f.load(self.kind, other + (row * n["residual_row"] + column), self.size)
-            value = spec.epilogue.emit(f, value, added)
+                added = f.load(self.kind, other + (row * n["residual_row"] + column * self.size), self.size)
+            return spec.epilogue.emit(f, value, added)
+
+        def finish(window: dict[tuple[int, int], Value], row: Value, column: Value) -> None:
+            """Of values by their place in the window; `row` and `column` are of y, in the tile."""
+            done = [through(v, row * edge + a, column * edge + b) for (a, b), v in window.items()]
+            value = reduce(partial(pooled_pair, f, spec.pool), done)
+            if spec.pool == "mean":
+                value = value * (1 / len(window))
             if keep is not None:
                 value = f.select(keep, value, 0.0)
-            f.store(value, y + (row * n["y_row"] + column), self.size)
+            f.store(value, y + (row * n["y_row"] + column * self.size), self.size)
 
         height, width = (f.minimum(n[a] - b, m) for a, b in (("height", i), ("width", j)))
         whole = (height + width).equals(2 * m)
-        cells = [(a, b, value) for a, row in enumerate(rows) for b, value in enumerate(row)]
+        places = list(product(range(edge), repeat=2))
         with f.when(whole):
-            for a, b, value in cells:
-                finish(value, f.value(a, INT), f.value(b * self.size, INT))
+            for a, b in product(range(m // edge), repeat=2):
+                window = {(u, v): rows[a * edge + u][b * edge + v] for u, v in places}
+                finish(window, f.value(a, INT), f.value(b, INT))
         with f.when(whole.equals(0)):
-            for a, b, value in cells:
-                f.store(value, self.results + (a * m + b) * self.size, self.size)
-            with f.range(height) as row, f.range(width) as column:
-                value = f.load(self.kind, self.results + (row * m + column) * self.size, self.size)
-                finish(value, row, column * self.size)
+            for a, b in product(range(m), repeat=2):
+                f.store(rows[a][b], self.results + (a * m + b) * self.size, self.size)
+            with f.range(height // edge) as row, f.range(width // edge) as column:
+                first = self.results + (row * m + column) * (edge * self.size)
+                window = {(u, v): f.load(self.kind, first + (u * m + v) * self.size, self.size) for u, v in places}
+                finish(window, row, column)
         if spec.framed:
             with f.when((tile.along + 1).equals(n["tiles_along"])):
-                zero_frame(f, plane, spec.lanes, i, f.minimum(i + m, n["height"]))
+                stop = f.minimum(i // edge + m // edge, f.number("frame_height"))
+                zero_frame(f, plane, spec.lanes, i // edge, stop)
 
     def plane(self, name: str, origin: Value, image: Value, block: Value) -> Value:
         return origin + (image * self.n[f"{name}_image"] + block * self.n[f"{name}_plane"])

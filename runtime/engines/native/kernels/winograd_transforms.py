@@ -3,7 +3,8 @@ Neural Networks").
 
     Y = Aᵀ [ (G w Gᵀ) ⊙ (Bᵀ d B) ] A         d: a tile of m + 2 by m + 2 positions of x; w: 3×3; Y: m×m positions of y
 
-The matrices come from polynomials that are multiplied by evaluation at the points 0, those of `POINTS[m]`, and ∞. With N(z) = Π (z − q) over all finite points:
+The matrices come from polynomials that are multiplied by evaluation at the points 0, those of `POINTS[m]`, and ∞.
+With N(z) = Π (z − q) over all finite points:
 
     row of Bᵀ     coefficients of N(z) / (z − p); for ∞ those of N
     row of G      (1, p, p²) / Π over q ≠ p of (p − q); for ∞ (0, 0, 1)
@@ -26,7 +27,6 @@ import numpy as np
 from ..emit import Function, Value
 
 __all__ = ["POINTS", "emit_input", "emit_output", "matrices", "transform_weights"]
-
 
 
 class Points(NamedTuple):

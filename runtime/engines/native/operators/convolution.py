@@ -13,7 +13,8 @@ from ....ops._windows import Windows
 from ..assembly import NO_FRAME, Assembly, Frame, Kind, Op, dims, picture, pictured
 from ..host import host
 from ..kernels import conv, conv_wide, winograd
-from ..kernels.epilogues import Epilogue
+from ..kernels.epilogues import Epilogue, Pooling
+from ..kernels.pool import pool
 from ..layouts import Blocked, Plain
 from ..settings import Settings
 from ..tuning import way
@@ -37,10 +38,10 @@ class Convolve(Op):
     tile: int = 0
     """Of Winograd's algorithm, 0 for the direct one."""
     epilogue: Epilogue = field(default_factory=Epilogue)
-    pool: conv_wide.Pooling = ""
+    pool: Pooling = ""
     """What windows of 2×2 become, if they do."""
     after: Epilogue = field(default_factory=Epilogue)
-    """What follows pooling."""
+    """What follows pooling; only of `wide` ones."""
 
     def wants(self, kinds: Sequence[Kind]) -> tuple[Sequence[Kind], Kind]:
         if self.wide() is not None:
@@ -83,12 +84,14 @@ class Convolve(Op):
 
     def problem(self, x: Blocked | Plain, y: Blocked | None = None) -> conv.Convolution:
         w, x = self.where, replace(x, shape=pictured(x.shape))
-        y = y or Blocked(
-            (x.shape[0], dims(self.weights)[0], w.out[0], w.out[1]), x.lanes if isinstance(x, Blocked) else 1
-        )
+        y = y or Blocked(self._shape(), x.lanes if isinstance(x, Blocked) else 1)
         (top, left), (bottom, right) = w.begin, w.end
         (kh, kw), (sh, sw), (dh, dw) = w.kernel, w.strides, w.dilations
         return conv.Convolution(x, y, (kh, kw), (sh, sw), (dh, dw), (top, left, bottom, right), self.groups)
+
+    def _shape(self) -> tuple[int, int, int, int]:
+        """Of the results, before pooling."""
+        return dims(self.inputs[0])[0], dims(self.weights)[0], *self.where.out  # type: ignore[return-value]
 
     def emit(self, asm: Assembly) -> None:
         wide = self.wide()
@@ -103,8 +106,18 @@ class Convolve(Op):
         slots["y"], y = asm.write(self.output, "blocked")
         assert isinstance(y, Blocked)
         assert residual is None or isinstance(residual, Blocked)
-        problem = self.problem(x, y)
-        convolve(asm, problem, self.tile, slots, self._weights(), constant(self.bias), self.epilogue, residual)
+        target, pooled, results = slots["y"], None, y
+        if self.pool:
+            results = Blocked(self._shape(), y.lanes)
+            if self.tile and self.tile % 2 == 0:
+                pooled = winograd.Pooled(self.pool, y)
+            else:
+                slots["y"] = asm.scratch(results.nbytes)
+        problem = self.problem(x, results)
+        convolve(asm, problem, self.tile, slots, self._weights(), constant(self.bias), self.epilogue, residual, pooled)
+        if slots["y"] != target:
+            asm.zero_frame(target, y)
+            asm.add(pool(self.pool, results, y, slots["y"], target, kernel=(2, 2), strides=(2, 2)))
 
     def _weights(self) -> np.ndarray:
         weights = constant(self.weights)
@@ -126,14 +139,14 @@ class Convolve(Op):
             if not self._pools(node):
                 return False
         elif node.op_type in SUMS and other is not None:
-            taken = self.epilogue != Epilogue() or self.wide() is not None
+            taken = self.epilogue != Epilogue() or bool(self.pool) or self.wide() is not None
             if taken or dims(other) != dims(self.output) or is_constant(other):
                 return False
             self.epilogue = Epilogue("none", (), "before")
             self.inputs.append(other)
         else:
             longer = epilogue_with(self.after if self.pool else self.epilogue, node)
-            if longer is None:
+            if longer is None or (self.pool and self.wide() is None):
                 return False
             if self.pool:
                 self.after = longer
@@ -143,15 +156,17 @@ class Convolve(Op):
         return True
 
     def _pools(self, node: ir.Node) -> bool:
-        """Takes pooling in if its windows are of 2×2 and lie side by side."""
-        pool = None if self.wide() is None else pooling(node)
-        if pool is None:
+        """Takes pooling in if its windows are of 2×2 and lie side by side, where all results of one are at hand."""
+        tile = winograd.choose(self.problem(picture(self.inputs[0], host().lanes)))
+        at_hand = self.wide() is not None or (tile > 0 and tile % 2 == 0)
+        found = pooling(node) if at_hand and not self.pool else None
+        if found is None:
             return False
-        w = pool.where
+        w = found.where
         beside = (w.kernel, w.strides, w.dilations, w.pads) == ((2, 2), (2, 2), (1, 1), (0, 0, 0, 0))
         if not beside or w.out != tuple(size // 2 for size in self.where.out):
             return False
-        self.pool = "max" if pool.kind == "max" else "mean"
+        self.pool = "max" if found.kind == "max" else "mean"
         return True
 
 
@@ -164,13 +179,14 @@ def convolve(
     bias: np.ndarray | None,
     epilogue: Epilogue,
     residual: Blocked | None = None,
+    pooled: winograd.Pooled | None = None,
 ) -> None:
     """Adds the steps of a convolution of what is in `slots`; weights are packed, and scratch memory is found."""
     if tile:
         packed = winograd.pack(problem, tile, weights, bias)
         slots |= {name: asm.constant(array) for name, array in packed.items()}
         slots["scratch"] = asm.scratch(winograd.scratch_bytes(problem, tile))
-        asm.add(*winograd.steps(problem, tile, slots, epilogue, residual))
+        asm.add(*winograd.steps(problem, tile, slots, epilogue, residual, pooled))
         return
     packed = conv.pack(problem, weights, bias, residual)
     slots |= {name: asm.constant(array) for name, array in packed.items()}
