@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("STRIATE_PLAN_CACHE", "0")  # each model is prepared anew, whoever drew it before
 
 import numpy as np
 
