@@ -14,8 +14,9 @@ import shutil
 import stat
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -46,6 +47,9 @@ WORTH = 0.05
 
 Kinds = tuple[tuple[str, str, tuple[int, ...]], ...]
 """Name, dtype and shape of each input, by name."""
+
+ABANDONED = 600.0
+"""Seconds after which a file that is still half-written will not be finished."""
 
 _LISTS = ("inputs", "overridable", "outputs")
 _FACE = "face"
@@ -110,22 +114,25 @@ class Shelf:
         No more than a model may have: where shapes change all the time, each would be written over the one before. The
         caller does not wait for the disk, but the process does before it ends.
         """
+        from .engines.native import stored  # not in the thread: who forks meanwhile would have half of it
+
         if not self._left or not self._unchanged() or whole.call.program.constant_bytes > LARGEST:
             return
         self._left -= 1
-        writer = threading.Thread(target=self._write, args=(face, kinds, whole), name="striate-plan", daemon=False)
+        writer = threading.Thread(
+            target=self._write, args=(stored.write, face, kinds, whole), name="striate-plan", daemon=False
+        )
         with suppress(RuntimeError):  # no more threads, or the interpreter ends
             writer.start()
             _writers.add(writer)
 
-    def _write(self, face: Face, kinds: Kinds, whole: Whole) -> None:
-        from .engines.native import stored
-
+    def _write(self, write: Callable[..., None], face: Face, kinds: Kinds, whole: Whole) -> None:
         notes = {"inputs": list(whole.inputs), "outputs": dict(whole.outputs)}
         path = self._folder / _name(kinds)
-        with suppress(OSError):
+        with suppress(OSError, MemoryError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            atomic_write(path, lambda file: stored.write(whole.call, notes, file), durable=False)
+            _sweep(self._folder)
+            atomic_write(path, lambda file: write(whole.call, notes, file), durable=False)
             text = json.dumps(face.as_dict()).encode()
             atomic_write(self._folder / _FACE, _hashed(text) + b"\n" + text, durable=False)
             _thin(self._folder)
@@ -258,6 +265,13 @@ def _thin(folder: Path) -> None:
         used += sum(file.stat().st_size for file in other.iterdir())
         if used > ROOM and other != folder:
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what processes left that were killed while they wrote."""
+    for file in folder.glob(".*.part"):
+        if time.time() - file.stat().st_mtime > ABANDONED:
+            file.unlink(missing_ok=True)
 
 
 def _newest(files: Iterable[Path]) -> list[Path]:

@@ -21,7 +21,7 @@ from typing import IO, Any
 from ..runtime.errors import StriateError
 from .exchange import read_arrays, write_arrays
 from .machine import forget_peak, peak_resident, resident
-from .sides import Run, create, import_all
+from .sides import OURS, Run, create, import_all
 
 __all__ = ["Ask", "work"]
 
@@ -73,6 +73,10 @@ def _serve(ask: Ask) -> None:
     if job["outputs"]:
         write_arrays(Path(job["outputs"]), _arrays(results))
     del results
+    if job["side"] in OURS:
+        from ..runtime import kept
+
+        kept.written()  # what comes next is neither disturbed by it nor misses it
     asked = ask({"created": created, "first": first, "resident": before, "peak": peak})
     while asked is not None:
         asked = ask({**_timed(run, feeds, asked["runs"], asked["warm_up"]), "peak": peak_resident()})

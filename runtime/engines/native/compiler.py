@@ -23,7 +23,7 @@ from .host import host
 
 __all__ = ["Object", "address", "addresses", "cache_folder", "compiled", "linked", "setting"]
 
-FORMAT = b"striate object 2\n"
+FORMAT = b"striate object 3\n"
 DIGEST = 20
 MOST = 96
 """Entries in each of the cache's 256 folders, some 100 MiB in all; the oldest go first."""

@@ -25,7 +25,7 @@ from .settings import Settings
 
 __all__ = ["fastest", "way"]
 
-FORMAT = "striate tuning 1"
+FORMAT = "striate tuning 2"
 COPIES_BYTES = 96 << 20
 """Of weights, at most; beyond what most caches give to one process."""
 SECONDS = 0.03

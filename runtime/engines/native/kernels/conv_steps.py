@@ -166,15 +166,20 @@ def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[s
         return nbytes * (times if nbytes > host().l2 // 2 else 1)
 
     x = images * image
-    orders = {
-        ("chunk", "image", "unit"): far(x, units) + weights + x,
-        ("chunk", "unit", "image"): images * far(image, units) + far(weights, images) + weights,
-        ("unit", "chunk", "image"): x + far(weights, images * chunks) + weights,
+    reads = {
+        ("chunk", "image", "unit"): far(x, units) + weights,
+        ("chunk", "unit", "image"): images * far(image, units) + far(weights, images),
+        ("unit", "chunk", "image"): x + far(weights, images * chunks),
     }
     counts = {"unit": units, "image": images, "chunk": chunks}
+
+    def price(order: tuple[str, ...]) -> int:
+        dividing = next((name for name in reversed(order) if counts[name] > 1), "")
+        return reads[order] + (x if dividing == "unit" else weights)
+
     made: dict[str, int] = {}
     every = 1
-    for name in min(orders, key=lambda order: orders[order]):
+    for name in min(reads, key=price):
         made |= {f"{name}_every": every, f"{name}_count": counts[name]}
         every *= counts[name]
     return made

@@ -307,8 +307,12 @@ class _Emitter:
         memory = f.scratch(len(values) * size)
         for i, x in enumerate(values):
             f.store(x, memory + i * size, align=size)
-        with f.range(0, len(values) * size, size) as at:
-            f.store(epilogue.emit(f, f.load(self.kind, memory + at, align=size)), memory + at, align=size)
+
+        def through(i: Value) -> None:
+            at = memory + i * size
+            f.store(epilogue.emit(f, f.load(self.kind, at, align=size)), at, align=size)
+
+        f.repeat(len(values), through)
         return [f.load(self.kind, memory + i * size, align=size) for i in range(len(values))]
 
     def _finish(self, sums: dict[tuple[int, int, int], Value], i: Value, channel: Value, columns: list[Value]) -> None:

@@ -1,8 +1,9 @@
 """Convolution of 3×3 kernels by Winograd's minimal filtering.
 
-Each 4×4 positions of y take 36 products per channel instead of 144 (m = 4), or each 2×2 take 16 instead of 36 (m = 2).
+Each 4×4 positions of y take 36 products per channel instead of 144 (m = 4), each 3×3 take 25 instead of 81 (m = 3), or
+each 2×2 take 16 instead of 36 (m = 2).
 
-    m = choose(problem)                                     # 4, 2, or 0 if direct convolution is expected to be faster
+    m = choose(problem)                                     # 0 if direct convolution is expected to be faster
     if m and supports(problem, m):
         constants = pack(problem, m, W, B)                  # name → array, for slots of these names
         steps = steps(problem, m, {"x": 0, "y": 1, "weights": 2, "bias": 3, "scratch": 4}, Epilogue("relu"))
@@ -154,7 +155,8 @@ def _steps_of_part(
         code = kernel(Spec(stage, y.lanes, m, work.tiles, **special[stage]))
         arguments = {name: {**given, "tasks": tasks}[name] for name in code.fields}
         flops = problem.flops if stage in ("products", "all") else 0
-        return Step(code, arguments, tasks, flops, f"winograd {m}×{m} {stage}")
+        after = f", {pooled.kind} pool" if pooled and stage in ("inverse", "all") else ""
+        return Step(code, arguments, tasks, flops, f"winograd {m}×{m} {stage}{after}")
 
     return [step(stage, tasks) for stage, tasks in work.stages]
 

@@ -36,8 +36,8 @@ PRODUCTS_PER_CYCLE = 1.85
 LATENCY = 4
 """Cycles until a sum can be added to again."""
 NEAR_BYTES_PER_CYCLE, FAR_BYTES_PER_CYCLE = 40, 4
-"""Of weights: those that half of the second-level cache can hold, and those beyond, which mostly come from memory:
-two thirds of what that delivers, for products do not hide all of the rest. Found with whole networks."""
+"""Of weights: those that half of the second-level cache can hold, and those beyond: two thirds of what memory delivers,
+half of what the last cache does, for products do not hide all of the rest. Found with whole networks."""
 STEP_CYCLES = 1500
 
 

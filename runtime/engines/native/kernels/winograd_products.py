@@ -342,9 +342,9 @@ class _Writer:
                 window = {(u, v): f.load(self.kind, first + (u * m + v) * self.size, self.size) for u, v in places}
                 finish(window, row, column)
         if spec.framed:
-            with f.when((tile.along + 1).equals(n["tiles_along"])):
-                stop = f.minimum(i // edge + m // edge, f.number("frame_height"))
-                zero_frame(f, plane, spec.lanes, i // edge, stop)
+            first, stop = i // edge, f.minimum(i // edge + m // edge, f.number("frame_height"))
+            with f.when((tile.along + 1).equals(n["tiles_along"]) & (first < stop)):
+                zero_frame(f, plane, spec.lanes, first, stop)
 
     def plane(self, name: str, origin: Value, image: Value, block: Value) -> Value:
         return origin + (image * self.n[f"{name}_image"] + block * self.n[f"{name}_plane"])

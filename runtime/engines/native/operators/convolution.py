@@ -103,19 +103,20 @@ class Convolve(Op):
         slots, residual = {"x": x_slot}, None
         if len(self.inputs) > 1:
             slots["residual"], residual = asm.read(self.inputs[1], "blocked")
-        slots["y"], y = asm.write(self.output, "blocked")
-        assert isinstance(y, Blocked)
         assert residual is None or isinstance(residual, Blocked)
-        target, pooled, results = slots["y"], None, y
-        if self.pool:
-            results = Blocked(self._shape(), y.lanes)
-            if self.tile and self.tile % 2 == 0:
-                pooled = winograd.Pooled(self.pool, y)
-            else:
-                slots["y"] = asm.scratch(results.nbytes)
+        separate = bool(self.pool) and (self.tile == 0 or self.tile % 2 == 1)
+        results, pooled = Blocked(self._shape(), asm.lanes), None
+        if separate:
+            slots["y"] = asm.scratch(results.nbytes)
+        else:
+            slots["y"], y = asm.write(self.output, "blocked")
+            assert isinstance(y, Blocked)
+            results, pooled = (results, winograd.Pooled(self.pool, y)) if self.pool else (y, None)
         problem = self.problem(x, results)
         convolve(asm, problem, self.tile, slots, self._weights(), constant(self.bias), self.epilogue, residual, pooled)
-        if slots["y"] != target:
+        if separate:
+            target, y = asm.write(self.output, "blocked")
+            assert isinstance(y, Blocked)
             asm.zero_frame(target, y)
             asm.add(pool(self.pool, results, y, slots["y"], target, kernel=(2, 2), strides=(2, 2)))
 
