@@ -173,7 +173,7 @@ def _order(problem: Convolution, part: Part, images: int, chunks: int) -> dict[s
     }
     counts = {"unit": units, "image": images, "chunk": chunks}
 
-    def price(order: tuple[str, ...]) -> int:
+    def price(order: tuple[str, str, str]) -> int:
         dividing = next((name for name in reversed(order) if counts[name] > 1), "")
         return reads[order] + (x if dividing == "unit" else weights)
 
