@@ -23,6 +23,7 @@ LIMIT = {2: 3e-6, 3: 1e-5, 4: 2e-5}
 WIDTHS = [(4, 32), (8, 16), (16, 32)]
 """Lanes and registers: NEON, AVX2, AVX-512."""
 NO_FRAME = (0, 0, 0, 0)
+POOLS: tuple[Pooling, ...] = ("", "max", "mean")
 Buffers = dict[str, np.ndarray]
 Slots = dict[str, int]
 
@@ -166,7 +167,7 @@ def random_case(seed: int, m: int, lanes: int, registers: int) -> Case:
         wider=frames[2],  # type: ignore[arg-type]
         bias=bool(rng.integers(2)),
         epilogue=epilogue,
-        pool=str(rng.choice(["", "max", "mean"])) if m % 2 == 0 and min(size) > 1 else "",  # type: ignore[arg-type]
+        pool=POOLS[rng.integers(len(POOLS))] if winograd.pools(m) and min(size) > 1 else "",
         seed=seed,
     )
 

@@ -35,7 +35,7 @@ from .winograd_cost import choose, fits
 from .winograd_products import PLACES, Spec, Stage, kernel
 from .winograd_transforms import transform_weights
 
-__all__ = ["Pooled", "choose", "frame_needed", "pack", "scratch_bytes", "steps", "supports"]
+__all__ = ["Pooled", "choose", "frame_needed", "pack", "pools", "scratch_bytes", "steps", "supports"]
 
 MOST_TASKS = 48
 """Divides evenly among most numbers of threads."""
@@ -88,6 +88,11 @@ def pack(problem: Convolution, m: int, W: np.ndarray, B: np.ndarray | None = Non
     return {"weights": weights, "bias": bias}
 
 
+def pools(m: int) -> bool:
+    """Do tiles of m×m consist of windows of 2×2, so that `steps` can pool them? Not where there are none, m = 0."""
+    return m > 0 and m % 2 == 0
+
+
 def scratch_bytes(problem: Convolution, m: int) -> int:
     """Bytes that the slot `scratch` must have."""
     return _work(_part(problem, m), m).scratch
@@ -110,7 +115,7 @@ def steps(
     """
     if 0 in problem.y.shape:
         return []
-    if pooled is not None and m % 2:
+    if pooled is not None and not pools(m):
         raise ValueError(f"tiles of {m}×{m} do not consist of windows of 2×2")
     part = _part(problem, m)
     count = part.y.shape[0]

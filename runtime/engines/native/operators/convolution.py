@@ -91,7 +91,8 @@ class Convolve(Op):
 
     def _shape(self) -> tuple[int, int, int, int]:
         """Of the results, before pooling."""
-        return dims(self.inputs[0])[0], dims(self.weights)[0], *self.where.out  # type: ignore[return-value]
+        height, width = self.where.out
+        return dims(self.inputs[0])[0], dims(self.weights)[0], height, width
 
     def emit(self, asm: Assembly) -> None:
         wide = self.wide()
@@ -104,7 +105,7 @@ class Convolve(Op):
         if len(self.inputs) > 1:
             slots["residual"], residual = asm.read(self.inputs[1], "blocked")
         assert residual is None or isinstance(residual, Blocked)
-        separate = bool(self.pool) and (self.tile == 0 or self.tile % 2 == 1)
+        separate = bool(self.pool) and not winograd.pools(self.tile)
         results, pooled = Blocked(self._shape(), asm.lanes), None
         if separate:
             slots["y"] = asm.scratch(results.nbytes)
@@ -159,7 +160,7 @@ class Convolve(Op):
     def _pools(self, node: ir.Node) -> bool:
         """Takes pooling in if its windows are of 2×2 and lie side by side, where all results of one are at hand."""
         tile = winograd.choose(self.problem(picture(self.inputs[0], host().lanes)))
-        at_hand = self.wide() is not None or (tile > 0 and tile % 2 == 0)
+        at_hand = self.wide() is not None or winograd.pools(tile)
         found = pooling(node) if at_hand and not self.pool else None
         if found is None:
             return False
